@@ -1,0 +1,89 @@
+// One vector type an instruction set. Each kernel file is compiled once per set, inside namespace CV_ISA, with CV_WIDTH
+// floats a vector: 16 (AVX-512), 8 (AVX2), 4 (SSE2, NEON, wasm simd128). Built on the compilers' vector
+// extensions, so that the source is the same for all; only what they cannot express is an intrinsic.
+#pragma once
+#include <stdint.h>
+#include <string.h>
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#elif defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace CV_ISA {
+
+constexpr int W = CV_WIDTH;
+typedef float vf __attribute__((vector_size(CV_WIDTH * 4)));
+typedef int32_t vi __attribute__((vector_size(CV_WIDTH * 4)));
+typedef uint32_t vu __attribute__((vector_size(CV_WIDTH * 4)));
+typedef uint16_t vh __attribute__((vector_size(CV_WIDTH * 2)));
+#define CV_INLINE static inline __attribute__((always_inline))
+
+CV_INLINE vf splat(float x) { return x - vf{}; }
+CV_INLINE vi splati(int32_t x) { return x - vi{}; }
+CV_INLINE vf load(const float* p) { vf v; memcpy(&v, p, sizeof v); return v; }
+CV_INLINE void store(float* p, vf v) { memcpy(p, &v, sizeof v); }
+CV_INLINE vf as_f(vi v) { return (vf)v; }
+CV_INLINE vi as_i(vf v) { return (vi)v; }
+// Lanes of `mask` are all ones or all zeros, as comparisons give them.
+CV_INLINE vf select(vi mask, vf yes, vf no) { return as_f((mask & as_i(yes)) | (~mask & as_i(no))); }
+CV_INLINE vf vmax(vf a, vf b) { return select(a > b, a, b); }
+CV_INLINE vf vmin(vf a, vf b) { return select(a < b, a, b); }
+CV_INLINE vf vabs(vf a) { return as_f(as_i(a) & splati(0x7fffffff)); }
+
+// a * b + c, fused where the machine fuses.
+CV_INLINE vf fma(vf a, vf b, vf c) {
+#if defined(__wasm_relaxed_simd__)
+  return (vf)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c);
+#elif CV_WIDTH == 16 && defined(__AVX512F__)
+  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif CV_WIDTH == 8 && defined(__FMA__)
+  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
+
+// The first n (< W) floats at p, the rest zero / the first n lanes of v to p. Never touches memory past p[n-1].
+CV_INLINE vf load_n(const float* p, int64_t n) { vf v = {}; memcpy(&v, p, n * 4); return v; }
+CV_INLINE void store_n(float* p, vf v, int64_t n) { memcpy(p, &v, n * 4); }
+
+// Sums and maxima across lanes, always in the same order.
+CV_INLINE float hsum(vf v) {
+  float a[W]; memcpy(a, &v, sizeof v);
+  for (int s = W / 2; s > 0; s /= 2) for (int i = 0; i < s; i++) a[i] += a[i + s];
+  return a[0];
+}
+CV_INLINE float hmax(vf v) {
+  float a[W]; memcpy(a, &v, sizeof v);
+  for (int s = W / 2; s > 0; s /= 2) for (int i = 0; i < s; i++) a[i] = a[i] > a[i + s] ? a[i] : a[i + s];
+  return a[0];
+}
+
+// bf16 is the upper half of an f32. Rounding is to nearest even; a NaN keeps a set mantissa bit.
+CV_INLINE float bf16_to_f32(uint16_t h) { uint32_t u = (uint32_t)h << 16; float f; memcpy(&f, &u, 4); return f; }
+CV_INLINE uint16_t f32_to_bf16(float f) {
+  uint32_t u; memcpy(&u, &f, 4);
+  if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)((u >> 16) | 0x40);
+  return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+}
+CV_INLINE vf round_bf16(vf x) {  // f32 lanes rounded to the nearest bf16
+  vu u = (vu)x;
+  vu r = (u + 0x7fff + ((u >> 16) & 1)) & 0xffff0000u;
+  vi nan = (vi)((u & 0x7fffffff) > 0x7f800000u);
+  return select(nan, (vf)((u | 0x400000u) & 0xffff0000u), (vf)r);
+}
+CV_INLINE vf load_bf16(const uint16_t* p) {
+  vh h; memcpy(&h, p, sizeof h);
+  return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+CV_INLINE void store_bf16(uint16_t* p, vf v) {
+  vh h = __builtin_convertvector((vu)round_bf16(v) >> 16, vh);
+  memcpy(p, &h, sizeof h);
+}
+
+}  // namespace CV_ISA

@@ -1,0 +1,47 @@
+import type { Buf, KernelTable, Storage } from "./abi.ts";
+
+/**
+ * Integer kernels of routing: they decide places, not numbers. Every CPU implementation shares
+ * routing.ts, since the work is a few passes over T*K integers.
+ *
+ * T tokens, K picks a token, E experts, R = T*K rows. An id below 0 means "none".
+ */
+export interface RoutingTable {
+  /** Sorts places by expert (stable in token order). ids i32 [tokens,k] -> offsets i32 [experts+1];
+   *  token i32 [tokens*k], the token of each row, -1 past the last; row i32 [tokens,k], the row of each place, -1 if none. */
+  planRows(args: { ids: Buf; offsets: Buf; token: Buf; row: Buf; tokens: number; k: number; experts: number }): void;
+  /** counts i32 [experts]: how often each expert stands in ids i32 [n]. */
+  countIds(args: { ids: Buf; counts: Buf; n: number; experts: number }): void;
+  /** Gives places under a capacity, rank by rank (every token's first choice, then every second ...), tokens in order of
+   *  position, or of their highest first-choice score first. scores f32 [tokens,experts] orders next-best choices.
+   *  ids i32 [tokens,k] -> kept i32 [tokens,k], -1 where dropped. DESIGN "Capacity, exactly". */
+  assignCapacity(args: {
+    ids: Buf; scores: Buf; kept: Buf; tokens: number; k: number; experts: number; capacity: number;
+    overflow: "drop" | "next-best"; priority: "position" | "score";
+  }): void;
+  /** The smallest set of highest-scored experts whose scores reach topP, at most k, at least 1.
+   *  scores f32 [tokens,experts] -> ids i32 [tokens,k] in falling order, -1 past the set. */
+  selectTopP(args: { scores: Buf; ids: Buf; tokens: number; k: number; experts: number; topP: number }): void;
+  /** Expert choice: chosen i32 [experts,capacity] tokens of each expert -> row i32 [tokens,experts], the row e*capacity+c
+   *  of each (token, expert), -1 if not chosen. */
+  invertChoice(args: { chosen: Buf; row: Buf; tokens: number; experts: number; capacity: number }): void;
+}
+
+/** One implementation of every kernel, with the memory it works on. */
+export interface Kernels {
+  readonly name: "reference" | "native" | "wasm";
+  /** Instruction set in use: "avx512", "avx2", "sse2", "neon", "simd128", "relaxed-simd" or "none". */
+  readonly isa: string;
+  readonly threads: number;
+  readonly run: KernelTable;
+  readonly routing: RoutingTable;
+  /** 64-byte aligned memory with undefined contents. */
+  alloc(bytes: number): Storage;
+  free(storage: Storage): void;
+  /** Copies host bytes in, from byte `offset` on. */
+  write(storage: Storage, offset: number, bytes: Uint8Array): void;
+  /** Copies bytes out. Asynchronous because a device may have to finish first. */
+  read(storage: Storage, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Stops threads and gives memory back. */
+  dispose(): void;
+}
