@@ -16,9 +16,9 @@ int threads();
 void run_tasks(int64_t tasks, void (*body)(void* context, int64_t task), void* context);
 
 template <class F>
-inline void parallel(int64_t tasks, F&& f) {
+inline void parallel(int64_t tasks, const F& f) {
   if (tasks <= 0) return;
-  run_tasks(tasks, [](void* c, int64_t t) { (*static_cast<F*>(c))(t); }, const_cast<void*>(static_cast<const void*>(&f)));
+  run_tasks(tasks, [](void* c, int64_t t) { (*static_cast<const F*>(c))(t); }, const_cast<F*>(&f));
 }
 
 // At least `bytes` of 64-byte aligned memory, valid until the kernel returns. Call on the calling thread only, at most once

@@ -20,6 +20,12 @@ typedef int32_t vi __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint32_t vu __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint16_t vh __attribute__((vector_size(CV_WIDTH * 2)));
 #define CV_INLINE static inline __attribute__((always_inline))
+// Before a loop of few, constant turns over an array of vectors: unrolled, the array lives in registers.
+#if defined(__clang__)
+#define CV_UNROLL _Pragma("unroll")
+#else
+#define CV_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 CV_INLINE vf splat(float x) { return x - vf{}; }
 CV_INLINE vi splati(int32_t x) { return x - vi{}; }

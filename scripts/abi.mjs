@@ -20,20 +20,22 @@ const pascal = (name) => name[0].toUpperCase() + name.slice(1);
 export function header({ abi, dtypes }) {
   const lines = [
     "// Written by scripts/abi.mjs from src/kernels/abi.ts. Do not edit.",
-    "#pragma once", "#include <stdint.h>", "", "namespace cv {",
+    "#pragma once", "#include <stdint.h>", "",
+    "// Always inlined: a copy shared by the linker could carry one instruction set's code into another's kernels.",
+    "#define CV_MEMBER __attribute__((always_inline)) inline", "", "namespace cv {",
     `enum class DType { ${dtypes.join(", ")} };`,
-    "struct Int { double v; operator int64_t() const { return (int64_t)v; } };",
-    "struct Flag { double v; operator bool() const { return v != 0; } };",
+    "struct Int { double v; CV_MEMBER operator int64_t() const { return (int64_t)v; } };",
+    "struct Flag { double v; CV_MEMBER operator bool() const { return v != 0; } };",
     "struct Buf {",
     "  double address, type;",
-    "  template <class T> T* as() const { return (T*)(uintptr_t)address; }",
-    "  float* f32() const { return as<float>(); }",
-    "  uint16_t* bf16() const { return as<uint16_t>(); }",
-    "  int32_t* i32() const { return as<int32_t>(); }",
-    "  DType dtype() const { return (DType)(int)type; }",
-    "  explicit operator bool() const { return address != 0; }",
+    "  template <class T> CV_MEMBER T* as() const { return (T*)(uintptr_t)address; }",
+    "  CV_MEMBER float* f32() const { return as<float>(); }",
+    "  CV_MEMBER uint16_t* bf16() const { return as<uint16_t>(); }",
+    "  CV_MEMBER int32_t* i32() const { return as<int32_t>(); }",
+    "  CV_MEMBER DType dtype() const { return (DType)(int)type; }",
+    "  CV_MEMBER explicit operator bool() const { return address != 0; }",
     "};",
-    "struct Dims { double d[4]; int64_t operator[](int i) const { return (int64_t)d[i]; } };",
+    "struct Dims { double d[4]; CV_MEMBER int64_t operator[](int i) const { return (int64_t)d[i]; } };",
   ];
   for (const [kernel, args] of Object.entries(abi)) {
     const fields = [];
@@ -41,7 +43,7 @@ export function header({ abi, dtypes }) {
       if (Array.isArray(kind)) {
         const type = `${pascal(kernel)}${pascal(arg)}`;
         lines.push(`enum class ${type} { ${kind.map((k) => k + "_").join(", ")} };`);
-        fields.push(`  struct { double v; operator ${type}() const { return (${type})(int)v; } } ${snake(arg)};`);
+        fields.push(`  struct { double v; CV_MEMBER operator ${type}() const { return (${type})(int)v; } } ${snake(arg)};`);
       } else fields.push(`  ${cType[kind]} ${snake(arg)};`);
     }
     lines.push(`struct ${pascal(kernel)}Args {`, ...fields, "};");

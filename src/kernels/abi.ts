@@ -125,12 +125,14 @@ export const abi = {
     transA: "flag", transB: "flag", accumulate: "flag", bf16: "flag",
   },
   /** Rows sorted by expert: expert e owns rows offsets[e] to offsets[e+1] (i32 [experts+1]). Rows past the last
-   *  offset are written as zeros. out[r,:] = x[r,:] [k] x op(w[e]); w is [experts,k,n], or [experts,n,k] when transW. */
+   *  offset are written as zeros. out[r,:] = x[r,:] [k] x op(w[e]); w is [experts,k,n], or [experts,n,k] when transW.
+   *  x, w, out f32 or bf16, each its own; bf16 as in gemm. */
   groupedGemm: {
     x: "buf", w: "buf", offsets: "buf", out: "buf", rows: "int", experts: "int", n: "int", k: "int",
     transW: "flag", bf16: "flag",
   },
-  /** out[e] [m,n] = sum over expert e's rows of a[r,:]^T x b[r,:]; a [rows,m], b [rows,n]; no rows: zeros. */
+  /** out[e] [m,n] = sum over expert e's rows of a[r,:]^T x b[r,:]; a [rows,m], b [rows,n]; no rows: zeros.
+   *  Dtypes as in groupedGemm. */
   groupedGemmOuter: {
     a: "buf", b: "buf", offsets: "buf", out: "buf", rows: "int", experts: "int", m: "int", n: "int", bf16: "flag",
   },

@@ -1,0 +1,156 @@
+// Matrix products, the parts: panels and the register-tiled microkernel.
+//
+// An operand is copied ("packed") into panels of R rows, each panel k-major, so that the microkernel reads both operands in
+// order: panel p of A holds rows p*MR.. as packed[kk*MR + i], panel p of B columns p*NR.. as packed[kk*NR + j].
+// Missing rows of a last panel are zeros. bf16 operands, transposed operands and rounding to bf16 all end here: what comes
+// after sees f32 panels only. (BLIS: Van Zee & van de Geijn 2015.)
+#pragma once
+#include "runtime.h"
+#include "simd.h"
+
+namespace CV_ISA {
+
+// Rows of a register tile: NR = 2 vectors wide, as tall as the registers allow.
+#if CV_WIDTH == 16
+constexpr int MR = 12;
+#elif CV_WIDTH == 8
+constexpr int MR = 6;
+#elif defined(__aarch64__)
+constexpr int MR = 8;
+#else
+constexpr int MR = 4;
+#endif
+constexpr int NR = 2 * W;
+
+// One operand as it lies in memory. Element (i, p), i along the product's rows or columns and p along k, is
+// data[i*ld + p] when k_inner, else data[p*ld + i].
+struct Operand {
+  const void* data;
+  int64_t ld;
+  bool k_inner, bf16, round;
+
+  const char* at(int64_t i, int64_t p) const {
+    return (const char*)data + (k_inner ? i * ld + p : p * ld + i) * (bf16 ? 2 : 4);
+  }
+};
+
+template <bool kRound>
+CV_INLINE vf load_as(const float* p) { return kRound ? round_bf16(load(p)) : load(p); }
+template <bool kRound>
+CV_INLINE vf load_as(const uint16_t* p) { return load_bf16(p); }
+template <bool kRound>
+CV_INLINE float scalar_as(float x) { return kRound ? bf16_to_f32(f32_to_bf16(x)) : x; }
+template <bool kRound>
+CV_INLINE float scalar_as(uint16_t x) { return bf16_to_f32(x); }
+
+typedef float v4f __attribute__((vector_size(16)));
+
+// Four vectors of four, rows become columns.
+CV_INLINE void transpose4(v4f& a, v4f& b, v4f& c, v4f& d) {
+  v4f ab_lo = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_hi = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  v4f cd_lo = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_hi = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  a = __builtin_shufflevector(ab_lo, cd_lo, 0, 1, 4, 5), b = __builtin_shufflevector(ab_lo, cd_lo, 2, 3, 6, 7);
+  c = __builtin_shufflevector(ab_hi, cd_hi, 0, 1, 4, 5), d = __builtin_shufflevector(ab_hi, cd_hi, 2, 3, 6, 7);
+}
+
+template <bool kRound>
+CV_INLINE v4f load4_as(const float* p) {
+  v4f v;
+  if (kRound) for (int i = 0; i < 4; i++) v[i] = scalar_as<kRound>(p[i]);
+  else memcpy(&v, p, sizeof v);
+  return v;
+}
+template <bool kRound>
+CV_INLINE v4f load4_as(const uint16_t* p) {
+  return v4f{bf16_to_f32(p[0]), bf16_to_f32(p[1]), bf16_to_f32(p[2]), bf16_to_f32(p[3])};
+}
+
+// k inner: R rows of k, transposed into the panel.
+template <int R, class T, bool kRound>
+static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    const T *x0 = x + i * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
+    int64_t p = 0;
+    for (; p + 4 <= k; p += 4) {
+      v4f a = load4_as<kRound>(x0 + p), b = load4_as<kRound>(x1 + p);
+      v4f c = load4_as<kRound>(x2 + p), d = load4_as<kRound>(x3 + p);
+      transpose4(a, b, c, d);
+      float* o = out + p * R + i;
+      memcpy(o, &a, 16), memcpy(o + R, &b, 16), memcpy(o + 2 * R, &c, 16), memcpy(o + 3 * R, &d, 16);
+    }
+    for (; p < k; p++)
+      for (int64_t j = 0; j < 4; j++) out[p * R + i + j] = scalar_as<kRound>(x[(i + j) * ld + p]);
+  }
+  for (; i < rows; i++)
+    for (int64_t p = 0; p < k; p++) out[p * R + i] = scalar_as<kRound>(x[i * ld + p]);
+  for (; i < R; i++)
+    for (int64_t p = 0; p < k; p++) out[p * R + i] = 0;
+}
+
+// k outer: k rows of R neighbours, copied.
+template <int R, class T, bool kRound>
+static void pack_columns(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
+  for (int64_t p = 0; p < k; p++, x += ld, out += R) {
+    if (rows == R) {
+      int i = 0;
+      for (; i + W <= R; i += W) store(out + i, load_as<kRound>(x + i));
+      for (; i < R; i++) out[i] = scalar_as<kRound>(x[i]);
+    } else {
+      for (int i = 0; i < R; i++) out[i] = i < rows ? scalar_as<kRound>(x[i]) : 0;
+    }
+  }
+}
+
+template <int R, class T, bool kRound>
+CV_INLINE void pack_as(const Operand& x, int64_t i, int64_t rows, int64_t k, float* out) {
+  const T* from = (const T*)x.at(i, 0);
+  if (x.k_inner) pack_rows<R, T, kRound>(from, x.ld, rows, k, out);
+  else pack_columns<R, T, kRound>(from, x.ld, rows, k, out);
+}
+
+// Packs rows i to i+rows (at most R) of x over all of k.
+template <int R>
+static void pack_panel(const Operand& x, int64_t i, int64_t rows, int64_t k, float* out) {
+  if (x.bf16) pack_as<R, uint16_t, false>(x, i, rows, k, out);
+  else if (x.round) pack_as<R, float, true>(x, i, rows, k, out);
+  else pack_as<R, float, false>(x, i, rows, k, out);
+}
+
+// c [rows, NR] (+)= a panel x b panel over k. Every element is summed in the order of k, whatever the tile it falls in.
+template <int kRows>
+static void multiply(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool add) {
+  vf lo[kRows], hi[kRows];
+  CV_UNROLL for (int i = 0; i < kRows; i++) lo[i] = hi[i] = vf{};
+  for (; k > 0; k--, a += MR, b += NR) {
+    vf b0 = load(b), b1 = load(b + W);
+    CV_UNROLL for (int i = 0; i < kRows; i++) {
+      vf x = splat(a[i]);
+      lo[i] = fma(x, b0, lo[i]);
+      hi[i] = fma(x, b1, hi[i]);
+    }
+  }
+  CV_UNROLL for (int i = 0; i < kRows; i++, c += ldc) {
+    store(c, add ? load(c) + lo[i] : lo[i]);
+    store(c + W, add ? load(c + W) + hi[i] : hi[i]);
+  }
+}
+
+typedef void (*Multiply)(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool add);
+
+// multiply<rows> for rows 1 to MR, so that a last panel with few rows costs no more than it holds.
+template <int... kRows>
+struct MultiplyTable {
+  static constexpr Multiply of[sizeof...(kRows) + 1] = {nullptr, multiply<kRows>...};
+};
+#if CV_WIDTH == 16
+typedef MultiplyTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12> MultiplyRows;
+#elif CV_WIDTH == 8
+typedef MultiplyTable<1, 2, 3, 4, 5, 6> MultiplyRows;
+#elif defined(__aarch64__)
+typedef MultiplyTable<1, 2, 3, 4, 5, 6, 7, 8> MultiplyRows;
+#else
+typedef MultiplyTable<1, 2, 3, 4> MultiplyRows;
+#endif
+
+}  // namespace CV_ISA

@@ -1,0 +1,165 @@
+// The N-API shim. Arguments do not cross one by one: JavaScript writes them into a pinned array of doubles,
+//   slots[0] instruction set, slots[1] threads, slots[2...] the kernel's arguments in the abi table's order,
+// and calls call(kernel).
+#include <node_api.h>
+
+#include "pool_native.h"
+
+// -DCV_ISAS="CV_X(avx2) CV_X(sse2)": the sets this library was built for, best first.
+#define CV_X(name) namespace name { extern void (*const kernels[])(const double* slots); }
+CV_ISAS
+#undef CV_X
+
+namespace {
+
+struct Isa {
+  const char* name;
+  bool (*runs)();
+  void (*const* kernels)(const double* slots);
+};
+
+#if defined(__x86_64__)
+// The compiler's support library also asks the operating system (xgetbv) whether it saves the wide registers.
+bool runs_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+}
+bool runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool runs_wide() { return runs_avx2(); }
+bool runs_sse2() { return true; }
+#else
+bool runs_neon() { return true; }
+#endif
+
+const Isa isas[] = {
+#define CV_X(name) {#name, runs_##name, name::kernels},
+    CV_ISAS
+#undef CV_X
+};
+
+// One for each JavaScript thread that loads the library.
+struct Instance {
+  double* slots = nullptr;
+  napi_ref slots_ref = nullptr;
+  int retained = 0;
+};
+
+Instance* instance_of(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return static_cast<Instance*>(data);
+}
+
+napi_value argument(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value value = nullptr;
+  napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
+  return value;
+}
+
+// setup(slots: ArrayBuffer)
+napi_value setup(napi_env env, napi_callback_info info) {
+  Instance* instance = instance_of(env);
+  napi_value buffer = argument(env, info);
+  void* data = nullptr;
+  size_t length = 0;
+  if (napi_get_arraybuffer_info(env, buffer, &data, &length) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "setup: slots must be an ArrayBuffer");
+    return nullptr;
+  }
+  if (instance->slots_ref != nullptr) napi_delete_reference(env, instance->slots_ref);
+  napi_create_reference(env, buffer, 1, &instance->slots_ref);
+  instance->slots = static_cast<double*>(data);
+  return nullptr;
+}
+
+// call(kernel: number)
+napi_value call(napi_env env, napi_callback_info info) {
+  const double* slots = instance_of(env)->slots;
+  int32_t kernel = 0;
+  napi_get_value_int32(env, argument(env, info), &kernel);
+  cv::set_threads((int)slots[1]);
+  isas[(int)slots[0]].kernels[kernel](slots + 2);
+  return nullptr;
+}
+
+// address(buffer: ArrayBuffer): number
+napi_value address(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  size_t length = 0;
+  napi_value result = nullptr;
+  napi_get_arraybuffer_info(env, argument(env, info), &data, &length);
+  napi_create_double(env, (double)(uintptr_t)data, &result);
+  return result;
+}
+
+// detach(buffer: ArrayBuffer): gives its memory back now, not when the garbage collector finds it
+napi_value detach(napi_env env, napi_callback_info info) {
+  napi_detach_arraybuffer(env, argument(env, info));
+  return nullptr;
+}
+
+// retain(), release(): the threads run while somebody holds them
+napi_value retain(napi_env env, napi_callback_info) {
+  instance_of(env)->retained++;
+  cv::retain_pool();
+  return nullptr;
+}
+napi_value release(napi_env env, napi_callback_info) {
+  Instance* instance = instance_of(env);
+  if (instance->retained > 0) {
+    instance->retained--;
+    cv::release_pool();
+  }
+  return nullptr;
+}
+
+// cpus(): number
+napi_value cpus(napi_env env, napi_callback_info) {
+  napi_value result = nullptr;
+  napi_create_int32(env, cv::available_cpus(), &result);
+  return result;
+}
+
+// isas(): { name, runs }[], best first; the place in the list is what slots[0] takes
+napi_value list_isas(napi_env env, napi_callback_info) {
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  uint32_t place = 0;
+  for (const Isa& isa : isas) {
+    napi_value entry, name, runs;
+    napi_create_object(env, &entry);
+    napi_create_string_utf8(env, isa.name, NAPI_AUTO_LENGTH, &name);
+    napi_get_boolean(env, isa.runs(), &runs);
+    napi_set_named_property(env, entry, "name", name);
+    napi_set_named_property(env, entry, "runs", runs);
+    napi_set_element(env, list, place++, entry);
+  }
+  return list;
+}
+
+void finalize(napi_env, void* data, void*) {
+  Instance* instance = static_cast<Instance*>(data);
+  while (instance->retained-- > 0) cv::release_pool();
+  delete instance;
+}
+
+}  // namespace
+
+NAPI_MODULE_INIT() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#endif
+  napi_set_instance_data(env, new Instance, finalize, nullptr);
+  const struct {
+    const char* name;
+    napi_callback function;
+  } functions[] = {{"setup", setup},   {"call", call},       {"address", address}, {"detach", detach},
+                   {"retain", retain}, {"release", release}, {"cpus", cpus},       {"isas", list_isas}};
+  for (const auto& f : functions) {
+    napi_value value;
+    napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.function, nullptr, &value);
+    napi_set_named_property(env, exports, f.name, value);
+  }
+  return exports;
+}

@@ -1,0 +1,67 @@
+// Builds dist/wasm/conclave-{simd128,relaxed-simd}.wasm with @yowasp/clang: the same kernel sources as native, no libc, on
+// an imported shared memory.
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { isCurrent, stamp, writeAbiHeader } from "./build-inputs.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+const isas = {
+  "simd128": ["-DCV_ISA=simd128", "-msimd128"],
+  "relaxed-simd": ["-DCV_ISA=relaxed_simd", "-msimd128", "-mrelaxed-simd"],
+};
+const common = [
+  "--target=wasm32-wasip1", "-std=c++17", "-O3", "-DCV_WIDTH=4", "-matomics", "-mbulk-memory", "-nostdlib", "-fno-exceptions",
+  "-fno-rtti", "-fno-strict-aliasing", "-fno-math-errno", "-fno-threadsafe-statics", "-fvisibility=hidden", "-Wall", "-Wextra",
+  "-Inative", "-Ibuild",
+];
+const link = [
+  "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--shared-memory", "-Wl,--max-memory=4294967296", "-Wl,-z,stack-size=1048576",
+  "-Wl,--export=__stack_pointer", "-Wl,--export=__heap_base", "-Wl,--strip-all",
+];
+const units = ["native/isa.cc", "native/pool_wasm.cc", "native/wasm.cc"];
+
+/** Builds the wasm kernels. @returns what happened: { built, reason, files, seconds } */
+export async function buildWasm() {
+  const started = performance.now();
+  const files = Object.keys(isas).map((isa) => `dist/wasm/conclave-${isa}.wasm`);
+  const result = (reason) => ({ built: true, reason, files, seconds: (performance.now() - started) / 1000 });
+  const inputs = stamp([...common, ...link, JSON.stringify(isas)]);
+  if (files.every((file) => isCurrent(file, inputs))) return result("already built");
+
+  mkdirSync(join(root, "dist/wasm"), { recursive: true });
+  await writeAbiHeader();
+  const tree = {
+    native: Object.fromEntries(readdirSync(join(root, "native")).map((name) => [name, readFileSync(join(root, "native", name))])),
+    build: { "abi.h": readFileSync(join(root, "build/abi.h")) },
+  };
+  const { runClang } = await import("@yowasp/clang");
+  for (const [index, own] of Object.values(isas).entries()) {
+    const bytes = await compile(runClang, tree, own);
+    const file = join(root, files[index]);
+    writeFileSync(`${file}.new`, bytes);
+    renameSync(`${file}.new`, file);
+    inputs.write(files[index]);
+  }
+  return result(`built for ${Object.keys(isas).join(", ")}`);
+}
+
+async function compile(runClang, tree, own) {
+  let messages = "";
+  const stderr = (bytes) => { if (bytes) messages += Buffer.from(bytes).toString(); };
+  try {
+    const out = await runClang(["clang++", ...common, ...own, ...units, ...link, "-o", "kernels.wasm"], tree, {
+      stdout: stderr, stderr, fetchProgress: () => {},
+    });
+    if (messages) process.stderr.write(messages);
+    return out["kernels.wasm"];
+  } catch (cause) {
+    throw new Error(`wasm kernels do not compile\n${messages}`, { cause });
+  }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { reason, seconds } = await buildWasm();
+  console.log(`wasm kernels: ${reason} (${seconds.toFixed(1)} s)`);
+}

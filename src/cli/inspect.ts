@@ -1,0 +1,91 @@
+import { basename } from "node:path";
+import { Command } from "commander";
+import { fail } from "../errors.ts";
+import { decodeText } from "../formats/text.ts";
+import { loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
+import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
+import { type Decoder, parameterCounts } from "../models/index.ts";
+import { openModel, precisionOf } from "./model.ts";
+import { openDevice, whole } from "./options.ts";
+import { grouped, print, printJson, remark, short, table } from "./output.ts";
+
+interface InspectFlags {
+  readonly file?: string;
+  readonly out: string;
+  readonly window: number;
+  readonly passage: number;
+  readonly precision: string;
+  readonly json?: boolean;
+}
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("Show which expert takes which token of a text, and what each specialises in.")
+    .argument("<model>", "model folder")
+    .argument("[prompt]", "text to route")
+    .option("--file <path>", "route the text of this file instead")
+    .option("--out <file>", "the report to write", "report.html")
+    .option("--window <n>", "tokens a pass", whole("--window", 1), 512)
+    .option("--passage <n>", "tokens shown one by one", whole("--passage", 1), 600)
+    .option("--precision <name>", "bf16 or f32 matrix products", "f32")
+    .option("--json", "print the routes and figures as JSON")
+    .addHelpText("after", '\nExample:\n  conclave inspect runs/small-1 "The whale rose." --out whale.html')
+    .action(runInspect);
+}
+
+async function runInspect(folder: string, prompt: string | undefined, flags: InspectFlags, command: Command): Promise<void> {
+  if ((prompt === undefined) === (flags.file === undefined)) fail("usage", "give either a prompt or --file, and not both");
+  const precision = precisionOf(flags.precision);
+  const { device } = await openDevice(command);
+  const tokenizer = await loadTokenizer(folder);
+  const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
+  const ids = tokenizer.encode(text);
+  if (ids.length === 0) fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
+  const model = await openModel(folder, device);
+  const name = flags.file === undefined ? "prompt" : basename(flags.file);
+  const analysis = await analyse(model, [{ domain: name, ids }], { tokenizer, window: flags.window, passageTokens: flags.passage, precision });
+  if (analysis.layers.length === 0) fail("model", `${folder}: the model has no experts to look at`, "inspect a mixture-of-experts model");
+  await writeFileAtomic(flags.out, reportHtml(reportOf(folder, name, ids.length, model, analysis)));
+  if (flags.json) printJson({ report: flags.out, tokens: ids.length, ...analysis });
+  else show(analysis);
+  remark(`report: ${flags.out}`);
+  device.dispose();
+}
+
+function reportOf(folder: string, name: string, tokens: number, model: Decoder, analysis: Analysis): ReportData {
+  const counts = parameterCounts(model);
+  const experts = analysis.layers[0].counts.length;
+  return {
+    title: `${basename(folder)}: where the tokens of ${name === "prompt" ? "a prompt" : name} went`,
+    headline: `${grouped(tokens)} tokens through ${analysis.layers.length} layers of ${experts} experts.`,
+    facts: [
+      { label: "parameters", value: short(counts.total), note: `${short(counts.active)} active a token` },
+      { label: "tokens", value: grouped(tokens) },
+      { label: "expert layers", value: String(analysis.layers.length) },
+      { label: "experts a layer", value: String(experts) },
+    ],
+    curves: [],
+    load: [],
+    specialisation: analysis.specialisation,
+    passages: analysis.passages,
+    notices: [],
+    layers: analysis.layers,
+    sample: null,
+  };
+}
+
+function show({ layers, specialisation, passages }: Analysis): void {
+  const balance = layers.map(({ maxOverMean, cv, entropy, dropped }, layer) => [
+    String(layer), maxOverMean.toFixed(2), cv.toFixed(3), entropy.toFixed(3), `${(100 * dropped).toFixed(1)} %`,
+    specialisation.layers[layer].kindBits.toFixed(3),
+  ]);
+  print(table(["layer", "max/mean load", "CV", "token entropy (nats)", "dropped", "bits about kind"], balance));
+  const [{ tokens, routes }] = passages;
+  const most = 40;
+  const rows = tokens.slice(0, most).map((token, t) => [
+    JSON.stringify(token),
+    ...routes.map((layer) => layer[t].map(([expert]) => (expert < 0 ? "-" : String(expert))).join(" ")),
+  ]);
+  print(`\n${table(["token", ...routes.map((_, layer) => `layer ${layer}`)], rows)}`);
+  if (tokens.length > most) print(`(the first ${most} tokens; the report shows ${grouped(tokens.length)})`);
+}

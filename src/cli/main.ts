@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import { benchCommand } from "./bench.ts";
+import { doctorCommand } from "./doctor.ts";
+import { generateCommand } from "./generate.ts";
+import { inspectCommand } from "./inspect.ts";
+import { logitsCommand } from "./logits.ts";
+import { exitFor, reportError } from "./output.ts";
+import { paramsCommand } from "./params.ts";
+import { routeCommand } from "./route.ts";
+import { trainCommand } from "./train.ts";
+import { version } from "./version.ts";
+
+const program = new Command("conclave")
+  .description("Mixture of experts for TypeScript: train, run and look into MoE models.")
+  .version(version)
+  .option("--debug", "show stack traces")
+  .option("--kernels <name>", "native, wasm or reference (default: the fastest that loads)")
+  .option("--threads <n>", "threads to use (default: all)")
+  .showSuggestionAfterError()
+  .addHelpText("after", "\nEvery verb takes --help and --json. Start with: conclave train --preset tiny --out runs/first");
+
+for (const make of [trainCommand, generateCommand, logitsCommand, paramsCommand, routeCommand, inspectCommand, benchCommand, doctorCommand]) {
+  program.addCommand(make());
+}
+for (const command of [program, ...program.commands, ...program.commands.flatMap((c) => c.commands)]) {
+  command.exitOverride().configureOutput({ outputError: () => {} });
+}
+
+// A reader that stops early (`| head`) is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError && error.exitCode === 0) process.exitCode = 0;
+  else {
+    reportError(error, program.opts().debug === true);
+    process.exitCode = exitFor(error);
+  }
+}

@@ -1,0 +1,49 @@
+import type { Command } from "commander";
+import { fail } from "../errors.ts";
+import { type KernelReport, selectKernels } from "../kernels/index.ts";
+import { Device } from "../tensor/index.ts";
+
+/** Parses an option's whole number; `least` is the smallest allowed. */
+export function whole(name: string, least: number): (text: string) => number {
+  return (text) => {
+    const n = Number(text);
+    if (text.trim() === "" || !Number.isSafeInteger(n) || n < least) {
+      fail("usage", `${name} takes a whole number of ${least} or more, not ${JSON.stringify(text)}`);
+    }
+    return n;
+  };
+}
+
+/** Parses an option's number between `low` and `high`. */
+export function between(name: string, low: number, high: number): (text: string) => number {
+  return (text) => {
+    const n = Number(text);
+    if (text.trim() === "" || !(n >= low && n <= high)) {
+      fail("usage", `${name} takes a number from ${low} to ${high}, not ${JSON.stringify(text)}`);
+    }
+    return n;
+  };
+}
+
+/** Token ids as on the command line: 1,2,3. */
+export function idList(text: string): number[] {
+  return text.split(",").map(whole("--ids", 0));
+}
+
+const kernelNames = ["native", "wasm", "reference"] as const;
+
+/** The device that the global options ask for. */
+export async function openDevice(command: Command): Promise<{ device: Device; report: KernelReport }> {
+  const { kernels, threads } = command.optsWithGlobals<{ kernels?: string; threads?: string }>();
+  const name = kernelNames.find((known) => known === kernels);
+  if (kernels !== undefined && !name) fail("usage", `--kernels takes ${kernelNames.join(", ")}, not ${JSON.stringify(kernels)}`);
+  const count = threads === undefined ? undefined : whole("--threads", 1)(threads);
+  const selected = await selectKernels({ kernels: name, threads: count });
+  return { device: new Device(selected.kernels), report: selected.report };
+}
+
+/** "native avx2, 2 threads" */
+export function kernelLine(device: Device): string {
+  const { name, isa, threads } = device.kernels;
+  return `${name}${isa === "none" ? "" : ` ${isa}`}, ${threads} thread${threads === 1 ? "" : "s"}`;
+}

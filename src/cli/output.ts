@@ -1,0 +1,81 @@
+import { CommanderError } from "commander";
+import pc from "picocolors";
+import { ConclaveError } from "../errors.ts";
+
+/** Results go to stdout. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
+/** Progress and remarks go to stderr. */
+export function remark(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** 2 for wrong usage, 1 for all else. */
+export function exitFor(error: unknown): number {
+  if (error instanceof ConclaveError) return error.exit;
+  return error instanceof CommanderError ? 2 : 1;
+}
+
+/** One line that says what is wrong and one that says what to do; a stack trace only when asked for. */
+export function reportError(error: unknown, debug: boolean): void {
+  const message = error instanceof Error ? error.message.replace(/^error: /, "") : String(error);
+  if (message === "(outputHelp)") return;
+  remark(`${pc.red("error:")} ${message}`);
+  if (error instanceof ConclaveError) remark(`${pc.dim("to mend:")} ${error.remedy}`);
+  else if (error instanceof CommanderError) remark(`${pc.dim("to mend:")} run the command with --help to see what it takes`);
+  else if (!debug) remark(`${pc.dim("to mend:")} this one was not foreseen; run again with --debug to see where it happened`);
+  if (debug && error instanceof Error && error.stack) remark(error.stack);
+}
+
+/** Columns padded to line up; the first to the left, numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((name, i) => Math.max(width(name), ...rows.map((row) => width(row[i] ?? ""))));
+  const line = (cells: readonly string[]) =>
+    cells.map((cell, i) => (i === 0 ? cell + pad(cell, widths[i]) : pad(cell, widths[i]) + cell)).join("  ").trimEnd();
+  return [pc.bold(line(head)), ...rows.map(line)].join("\n");
+}
+
+function pad(cell: string, to: number): string {
+  return " ".repeat(Math.max(0, to - width(cell)));
+}
+
+/** Columns on a terminal: colour codes take none. */
+function width(cell: string): number {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
+  return [...cell.replaceAll(/\u001b\[[0-9;]*m/g, "")].length;
+}
+
+/** 3,912,448 */
+export function grouped(n: number): string {
+  return Math.round(n).toLocaleString("en-US");
+}
+
+/** 46.7 B, 3.91 M */
+export function short(n: number): string {
+  for (const [unit, size] of [["T", 1e12], ["B", 1e9], ["M", 1e6], ["k", 1e3]] as const) {
+    if (n >= size) return `${(n / size).toPrecision(3)} ${unit}`;
+  }
+  return String(n);
+}
+
+/** 1.5 GiB */
+export function bytes(n: number): string {
+  for (const [unit, size] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]] as const) {
+    if (n >= size) return `${(n / size).toFixed(1)} ${unit}`;
+  }
+  return `${n} B`;
+}
+
+/** 75 s, 2 min 5 s, 1 h 3 min */
+export function duration(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s < 90) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}

@@ -1,0 +1,42 @@
+import { Command } from "commander";
+import { readJson } from "../formats/files.ts";
+import { parseRoutingSpec, simulateRoute } from "../moe/index.ts";
+import { createReferenceKernels } from "../kernels/index.ts";
+import { Device } from "../tensor/index.ts";
+import { print, printJson, table } from "./output.ts";
+
+export function routeCommand(): Command {
+  return new Command("route")
+    .description("Route logits from a file by a routing spec: which expert takes which token, and the losses.")
+    .requiredOption("--spec <file>", "routing spec, JSON (docs/routing.md)")
+    .requiredOption("--logits <file>", 'JSON: {"logits": [[E numbers] a token], "bias"?, "noise"?, "labels"?}')
+    .option("--json", "print the whole result as JSON")
+    .addHelpText("after", "\nExample:\n  conclave route --spec spec.json --logits logits.json --json")
+    .action(async (options: { spec: string; logits: string; json?: boolean }) => {
+      const spec = parseRoutingSpec(await readJson(options.spec));
+      const input = await readJson(options.logits);
+      // The reference kernels: a simulator should be the definition, and its inputs are small.
+      const result = await simulateRoute(new Device(createReferenceKernels()), spec, input);
+      if (options.json) printJson(result);
+      else show(result);
+    });
+}
+
+function show(result: Awaited<ReturnType<typeof simulateRoute>>): void {
+  const round = (values: readonly number[]) => values.map((v) => v.toFixed(4)).join(" ");
+  if ("experts" in result) {
+    const rows = result.experts.map((ids, t) => [String(t), ids.join(" "), round(result.weights[t])]);
+    print(table(["token", "experts", "weights"], rows));
+  } else if ("tokens" in result) {
+    const rows = result.tokens.map((ids, e) => [String(e), ids.join(" "), round(result.weights[e])]);
+    print(table(["expert", "tokens", "weights"], rows));
+  } else {
+    const rows = result.dispatch.map((row, t) => [String(t), round(row), round(result.combine[t])]);
+    print(table(["token", "dispatch", "combine"], rows));
+  }
+  const { losses, metrics } = result;
+  for (const [title, values] of [["losses", losses], ["metrics", metrics]] as const) {
+    const parts = Object.entries(values).map(([name, v]) => `${name} ${typeof v === "number" ? v.toFixed(4) : JSON.stringify(v)}`);
+    print(`\n${title}: ${parts.join(", ")}`);
+  }
+}

@@ -1,0 +1,51 @@
+import pc from "picocolors";
+import type { ReportData } from "../inspect/index.ts";
+import { duration, grouped, print, short, table } from "./output.ts";
+import type { RunSummary } from "./run-report.ts";
+
+const tokensShown = 8;
+
+/** The end of a run: both models, the balance of each layer, what each expert takes, a sample. */
+export function printRunTable(summary: RunSummary, report: ReportData, out: string): void {
+  const models = [["MoE", summary.moe] as const, ...(summary.dense ? [["dense twin", summary.dense] as const] : [])];
+  const domains = summary.moe.domains.map(({ domain }) => domain);
+  const rows = models.map(([name, model]) => [
+    name,
+    model.bitsPerByte.toFixed(3),
+    ...model.domains.map(({ bitsPerByte }) => bitsPerByte.toFixed(3)),
+    short(model.totalParams),
+    short(model.activeParams),
+  ]);
+  print(`\n${table(["held-out bits per byte", "all", ...domains, "parameters", "active"], rows)}\n`);
+  const balance = summary.moe.layers.map(({ maxOverMean, cv, entropy, dropped }, layer) => [
+    String(layer), maxOverMean.toFixed(2), cv.toFixed(3), entropy.toFixed(3), `${(100 * dropped).toFixed(1)} %`,
+  ]);
+  print(`${table(["layer", "max/mean load", "CV", "token entropy (nats)", "dropped"], balance)}\n`);
+  const experts = summary.experts.map(({ layer, expert, share, domains: shares, typical }) => [
+    `${layer}.${expert}`,
+    percent(share),
+    ...domains.map((domain) => percent(shares[domain])),
+    typical.slice(0, tokensShown).map(visible).join(" "),
+  ]);
+  print(leftLast(["layer.expert", "load", ...domains, "most typical tokens"], experts));
+  print(`\n${pc.bold("sample")}  ${pc.dim(summary.sample.prompt)}${summary.sample.text}\n`);
+  for (const notice of report.notices) print(`${pc.yellow("collapse alarm:")} ${notice}`);
+  print(`${grouped(summary.tokensPerSecond)} tokens/s, trained in ${duration(summary.seconds.train)} on ${summary.kernels}`);
+  print(`\nmodel      ${out}\nfigures    ${out}/summary.json\nreport     ${pc.bold(`${out}/report.html`)}  (open it in a browser)`);
+  print(`try        conclave generate ${out} "The"`);
+}
+
+/** A table whose last column is text, to the left. */
+function leftLast(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widest = Math.max(...[head, ...rows].map((row) => [...(row.at(-1) ?? "")].length));
+  const fill = (row: readonly string[]) => [...row.slice(0, -1), (row.at(-1) ?? "").padEnd(widest)];
+  return table(fill(head), rows.map(fill));
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
+}
+
+function visible(text: string): string {
+  return text.replaceAll(" ", "·").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\r", "␍");
+}

@@ -1,0 +1,192 @@
+import { Command } from "commander";
+import pc from "picocolors";
+import { fail } from "../errors.ts";
+import { demoCorpus, pathExists, readCorpus, readJson, readTextIfThere } from "../formats/files.ts";
+import type { Document, TokenizerFiles } from "../formats/index.ts";
+import {
+  type Json, type PresetName, prepareCorpus, presets, readRunConfig, resolveConfig, type TrainConfig, train, type TrainEvent,
+} from "../train/index.ts";
+import { between, kernelLine, openDevice, whole } from "./options.ts";
+import { bytes, grouped, printJson, remark, short } from "./output.ts";
+import { progressView, type ProgressView } from "./progress.ts";
+import { writeRunReport } from "./run-report.ts";
+import { printRunTable } from "./run-table.ts";
+
+interface TrainFlags {
+  readonly preset?: string;
+  readonly config?: string;
+  readonly data?: readonly string[];
+  readonly out?: string;
+  readonly resume?: string;
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly lr?: number;
+  readonly seed?: number;
+  readonly precision?: string;
+  readonly checkpointEvery?: number;
+  readonly twin: boolean;
+  readonly json?: boolean;
+}
+
+export function trainCommand(): Command {
+  return new Command("train")
+    .description("Train a mixture-of-experts language model, and a dense twin of the same active size beside it.")
+    .option("--preset <name>", `one of ${Object.keys(presets).join(", ")} (default: small)`)
+    .option("--config <file>", "JSON with any of the configuration's keys; docs/training.md lists them")
+    .option("--data <path...>", "text files or folders, each a domain (name=path names it); default: a demo corpus")
+    .option("--out <folder>", "where the run goes; a new folder (default: runs/<preset>-<n>)")
+    .option("--resume <folder>", "go on with the run in this folder")
+    .option("--steps <n>", "training steps", whole("--steps", 1))
+    .option("--batch <n>", "windows a step", whole("--batch", 1))
+    .option("--lr <x>", "highest learning rate", between("--lr", 1e-8, 10))
+    .option("--seed <n>", "seed of everything random", whole("--seed", 0))
+    .option("--precision <name>", "bf16 (mixed precision) or f32")
+    .option("--checkpoint-every <n>", "steps between checkpoints", whole("--checkpoint-every", 1))
+    .option("--no-twin", "train no dense twin")
+    .option("--json", "print the summary as JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  conclave train                                     the demo: three domains, a few minutes" +
+        "\n  conclave train --preset tiny --data notes/ --out runs/notes\n  conclave train --resume runs/notes",
+    )
+    .action(runTrain);
+}
+
+async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
+  const out = flags.resume ?? flags.out ?? (await freeFolder(`runs/${flags.preset ?? "small"}`));
+  const config = flags.resume ? await resumedConfig(flags, command) : await newConfig(flags);
+  const { device } = await openDevice(command);
+  remark(`kernels: ${kernelLine(device)}`);
+  const documents = await readDocuments(config);
+  const { corpus, tokenizer, files } = prepareCorpus(documents, config.data, flags.resume ? await runTokenizer(out) : null);
+  const tokens = corpus.train.map(({ domain, ids }) => `${domain} ${grouped(ids.length)}`).join(", ");
+  remark(`tokenizer: ${grouped(tokenizer.vocabSize)} entries; training tokens: ${tokens}`);
+  remark(`run: ${out}\n`);
+
+  const stop = new AbortController();
+  const interrupt = () => {
+    if (stop.signal.aborted) process.exit(130);
+    stop.abort();
+    remark("\nstopping: the step is finished and a checkpoint written (Ctrl-C again to leave at once)");
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
+  const view = progressView();
+  try {
+    const watch = new Watch(view, corpus);
+    const outcome = await train(config, {
+      device, corpus, tokenizer, files, out, resume: flags.resume !== undefined, signal: stop.signal,
+      onEvent: (event) => watch.see(event),
+    });
+    view.close();
+    if (outcome.status === "interrupted") {
+      remark(`stopped after step ${outcome.step} of the ${outcome.role} model; go on with:\n  conclave train --resume ${out}`);
+      process.exitCode = 130;
+      return;
+    }
+    remark("\nlooking at where the held-out tokens go ...");
+    const { summary, report } = await writeRunReport(outcome.summary, { out, config, device, corpus, tokenizer, notices: watch.notices });
+    if (flags.json) printJson(summary);
+    else printRunTable(summary, report, out);
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.removeListener(signal, interrupt);
+    device.dispose();
+  }
+}
+
+async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
+  const { preset, config: path, data, steps, batch, lr, seed, precision, checkpointEvery, twin } = flags;
+  const overrides: Json = {
+    steps, seed, precision, checkpointEvery,
+    ...(twin ? {} : { twin: false }),
+    data: { paths: data, batch },
+    optimizer: { lr },
+  };
+  const file = path === undefined ? undefined : { path, json: await readJson(path) };
+  return resolveConfig({ preset: preset as PresetName | undefined, file, overrides });
+}
+
+async function resumedConfig(flags: TrainFlags, command: Command): Promise<TrainConfig> {
+  const given = Object.keys(flags).filter((name) => command.getOptionValueSource(name) === "cli" && !["resume", "json"].includes(name));
+  if (given.length) fail("usage", `--resume goes on with the run's own configuration; it cannot be given with --${given[0]}`);
+  return await readRunConfig(flags.resume ?? "");
+}
+
+async function runTokenizer(out: string): Promise<TokenizerFiles | null> {
+  const tokenizer = await readTextIfThere(`${out}/tokenizer.json`);
+  const config = await readTextIfThere(`${out}/tokenizer_config.json`);
+  return tokenizer !== undefined && config !== undefined ? { tokenizer, config } : null;
+}
+
+async function readDocuments({ data }: TrainConfig): Promise<readonly Document[]> {
+  if (data.paths.length === 0) {
+    const documents = await demoCorpus();
+    remark("text: the demo corpus (novel: Moby Dick; speeches: State of the Union; code: the TypeScript compiler)");
+    return documents;
+  }
+  const { documents, counts } = await readCorpus(data.paths);
+  remark(`text: ${grouped(counts.files)} files, ${bytes(counts.bytes)}`);
+  const note = (n: number, what: string) => n > 0 && remark(`${pc.yellow("note:")} ${grouped(n)} ${what}`);
+  note(counts.badSequences, "byte sequences were no UTF-8 and were replaced by U+FFFD");
+  note(counts.binaryFiles, "binary files were left out");
+  note(counts.duplicates, "files were left out because another has the same text");
+  return documents;
+}
+
+async function freeFolder(base: string): Promise<string> {
+  for (let n = 1; ; n++) if (!(await pathExists(`${base}-${n}`))) return `${base}-${n}`;
+}
+
+/** Turns the events of a run into what the view shows. */
+class Watch {
+  readonly notices: string[] = [];
+  private readonly view: ProgressView;
+  private readonly tokensPerByte: number;
+  private smoothed: number | null = null;
+
+  constructor(view: ProgressView, corpus: { heldOut: readonly { ids: Int32Array }[]; tokenBytes: Int32Array }) {
+    this.view = view;
+    let tokens = 0;
+    let size = 0;
+    for (const { ids } of corpus.heldOut) {
+      tokens += ids.length;
+      for (const id of ids) size += corpus.tokenBytes[id];
+    }
+    this.tokensPerByte = tokens / Math.max(1, size);
+  }
+
+  see(event: TrainEvent): void {
+    switch (event.type) {
+      case "start":
+        this.smoothed = null;
+        this.view.note(
+          `${pc.bold(event.role)}: ${short(event.totalParams)} parameters, ${short(event.activeParams)} active a token` +
+            (event.step > 0 ? `; going on after step ${event.step}` : ""),
+        );
+        return;
+      case "step":
+        return this.step(event);
+      case "eval":
+        return this.view.note(`${event.role} step ${event.step}: held-out ${event.evaluation.bitsPerByte.toFixed(3)} bits/byte`);
+      case "alarm": {
+        const notice = `${event.role}, step ${event.alarm.step}, layer ${event.alarm.layer}: ${event.alarm.message}`;
+        this.notices.push(notice);
+        return this.view.note(`${pc.yellow("collapse alarm:")} ${notice}`);
+      }
+      case "warning":
+        return this.view.note(`${pc.yellow("note:")} ${event.message}`);
+      case "checkpoint":
+      case "interrupted":
+      case "done":
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  private step({ role, record, steps, tokensPerSecond, secondsLeft, load }: Extract<TrainEvent, { type: "step" }>): void {
+    const bits = (record.loss / Math.LN2) * this.tokensPerByte;
+    this.smoothed = this.smoothed === null ? bits : 0.9 * this.smoothed + 0.1 * bits;
+    this.view.update({ model: role, step: record.step, steps, bitsPerByte: this.smoothed, tokensPerSecond, secondsLeft, load });
+    if (record.step === steps) this.view.close();
+  }
+}

@@ -1,0 +1,136 @@
+import { fail } from "../errors.ts";
+
+/**
+ * Element types of stored tensors, named as safetensors names them, with their size in bits. The order is that of
+ * the reference writer: a file holds its widest types first, so that every tensor is aligned to its element.
+ */
+const bits = {
+  U64: 64,
+  I64: 64,
+  F64: 64,
+  C64: 64,
+  F32: 32,
+  U32: 32,
+  I32: 32,
+  BF16: 16,
+  F16: 16,
+  U16: 16,
+  I16: 16,
+  F8_E5M2FNUZ: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E8M0: 8,
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  I8: 8,
+  U8: 8,
+  F6_E3M2: 6,
+  F6_E2M3: 6,
+  F4: 4,
+  BOOL: 8,
+} as const;
+
+export type StoredDType = keyof typeof bits;
+
+/** Every stored element type, in the order tensors of it stand in a file. */
+export const storedDTypes: readonly StoredDType[] = Object.keys(bits) as StoredDType[];
+
+export function isStoredDType(name: unknown): name is StoredDType {
+  return typeof name === "string" && Object.hasOwn(bits, name);
+}
+
+/** Bytes of a tensor; NaN where the elements do not fill whole bytes or the size is beyond 2^53. */
+export function storedBytes(dtype: StoredDType, shape: readonly number[]): number {
+  const total = shape.reduce((product, size) => product * size, bits[dtype]) / 8;
+  return Number.isSafeInteger(total) ? total : Number.NaN;
+}
+
+// Files are little-endian, and so is every machine that JavaScript engines run on today.
+
+/** The floats of a stored F32, F16, BF16 or F64 tensor as f32; a view where `bytes` are aligned F32, else a copy. */
+export function toFloat32(dtype: StoredDType, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  switch (dtype) {
+    case "F32":
+      return view(Float32Array, bytes);
+    case "F64":
+      return Float32Array.from(view(Float64Array, bytes));
+    case "BF16": {
+      const words = view(Uint16Array, bytes);
+      const out = new Uint32Array(words.length);
+      for (let i = 0; i < words.length; i++) out[i] = words[i]! << 16;
+      return new Float32Array(out.buffer);
+    }
+    case "F16": {
+      const words = view(Uint16Array, bytes);
+      const table = halfTable();
+      const out = new Float32Array(words.length);
+      for (let i = 0; i < words.length; i++) out[i] = table[words[i]!]!;
+      return out;
+    }
+    default:
+      return fail("dtype", `toFloat32: ${dtype} has no plain f32 form`, "give F32, F16, BF16 or F64");
+  }
+}
+
+/** The stored bytes of f32 values as F32 (a view), BF16 or F16; narrowing rounds to nearest even, NaN stays NaN. */
+export function fromFloat32(dtype: StoredDType, values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  if (dtype !== "BF16" && dtype !== "F16") {
+    return fail("dtype", `fromFloat32: f32 values cannot be stored as ${dtype}`, "give F32, BF16 or F16");
+  }
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const out = new Uint16Array(values.length);
+  const narrow = dtype === "BF16" ? bf16Bits : f16Bits;
+  for (let i = 0; i < words.length; i++) out[i] = narrow(words[i]!);
+  return new Uint8Array(out.buffer);
+}
+
+type TypedArrayOf<T> = {
+  new (buffer: ArrayBuffer, offset: number, length: number): T;
+  BYTES_PER_ELEMENT: number;
+};
+
+/** Views bytes as elements, copying only where they do not start at a multiple of the element. */
+export function view<T>(type: TypedArrayOf<T>, bytes: Uint8Array<ArrayBuffer>): T {
+  const size = type.BYTES_PER_ELEMENT;
+  if (bytes.length % size !== 0)
+    fail("shape", `${bytes.length} bytes are no whole number of ${size}-byte elements`);
+  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  return new type(aligned.buffer, aligned.byteOffset, aligned.length / size);
+}
+
+function bf16Bits(word: number): number {
+  if ((word & 0x7fffffff) > 0x7f800000) return (word >>> 16) | 0x40; // keep a NaN whose payload is in the low bits
+  return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+}
+
+function f16Bits(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const magnitude = word & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
+  if (magnitude >= 0x47800000) return sign | 0x7c00; // 65536 and above, infinity too; 65520..65535 round up below
+  const exponent = magnitude >>> 23;
+  if (exponent < 102) return sign; // below half of the smallest subnormal, 2^-25
+  const fraction = exponent >= 113 ? magnitude - (112 << 23) : (magnitude & 0x7fffff) | 0x800000;
+  const shift = exponent >= 113 ? 13 : 126 - exponent; // subnormals keep fewer bits
+  const half = fraction >>> shift;
+  const rest = fraction & ((1 << shift) - 1);
+  const midpoint = 1 << (shift - 1);
+  return sign | (half + (rest > midpoint || (rest === midpoint && half % 2 === 1) ? 1 : 0));
+}
+
+let halves: Float32Array | undefined;
+
+/** The value of every f16 bit pattern, made at first use. */
+function halfTable(): Float32Array {
+  if (halves) return halves;
+  halves = new Float32Array(65536);
+  for (let word = 0; word < 65536; word++) {
+    const sign = word & 0x8000 ? -1 : 1;
+    const exponent = (word >>> 10) & 31;
+    const fraction = word & 0x3ff;
+    if (exponent === 31) halves[word] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    else if (exponent === 0) halves[word] = sign * fraction * 2 ** -24;
+    else halves[word] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return halves;
+}

@@ -1,0 +1,53 @@
+import { join } from "node:path";
+import { fail } from "../errors.ts";
+import { writeFileAtomic } from "./files.atomic.ts";
+import { type FileSource, openFile, pathExists, readText } from "./files.read.ts";
+import { openSafetensors, openShards, type TensorStore } from "./safetensors.ts";
+import { safetensorsPieces, type TensorToStore } from "./safetensors-write.ts";
+
+/** Tensors on disk. Close them when done. */
+export interface TensorFiles extends TensorStore {
+  close(): Promise<void>;
+}
+
+/** Opens one safetensors file, or the tensors of a model folder: model.safetensors or its sharded form. */
+export async function openTensors(path: string): Promise<TensorFiles> {
+  if (path.endsWith(".safetensors")) return openWith(async (open) => openSafetensors(await open(path)));
+  const single = join(path, "model.safetensors");
+  if (await pathExists(single)) return openWith(async (open) => openSafetensors(await open(single)));
+  const index = join(path, "model.safetensors.index.json");
+  if (!(await pathExists(index)))
+    fail("file-missing", `${path} holds no model.safetensors and no index of shards`);
+  const text = await readText(index);
+  return openWith((open) => openShards(text, index, (file) => open(join(path, file))));
+}
+
+/** Closes what was opened when opening fails half-way. */
+async function openWith(
+  read: (open: (path: string) => Promise<FileSource>) => Promise<TensorStore>,
+): Promise<TensorFiles> {
+  const files: FileSource[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(files.splice(0).map((file) => file.close()));
+  };
+  try {
+    const store = await read(async (path) => {
+      const file = await openFile(path);
+      files.push(file);
+      return file;
+    });
+    return { ...store, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Writes a safetensors file whole or not at all, tensor by tensor. */
+export async function writeTensors(
+  path: string,
+  tensors: readonly TensorToStore[],
+  metadata?: Readonly<Record<string, string>>,
+): Promise<void> {
+  await writeFileAtomic(path, safetensorsPieces(tensors, metadata));
+}

@@ -1,0 +1,7 @@
+/** Formats on disk: what of src/formats needs Node. The rest is in index.ts and runs in browsers too. */
+export * from "./files.atomic.ts";
+export * from "./files.corpus.ts";
+export * from "./files.demo.ts";
+export * from "./files.read.ts";
+export * from "./files.safetensors.ts";
+export * from "./files.tokenizer.ts";

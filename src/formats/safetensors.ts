@@ -1,0 +1,201 @@
+import { fail } from "../errors.ts";
+import { isStoredDType, type StoredDType, storedBytes } from "./dtypes.ts";
+import { parseJson } from "./json.ts";
+import type { ByteSource } from "./source.ts";
+
+/**
+ * The safetensors format, read strictly: eight bytes of header length (little-endian), a JSON header
+ * `{ name: { dtype, shape, data_offsets: [begin, end] }, "__metadata__"?: { string: string } }`, then the data.
+ * Tensors must cover the data exactly, with no overlap and no hole, so that no byte of a file goes unexplained.
+ */
+
+/** A stored tensor: where it is and what it is, without its bytes. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+}
+
+/** Named tensors in one file or in several. */
+export interface TensorStore {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Free text that stands beside the tensors, such as format: "pt". */
+  readonly metadata: ReadonlyMap<string, string>;
+  /** The bytes of a tensor, or bytes `begin` to `end` of it. Throws model where there is no such tensor. */
+  read(name: string, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+interface Placed extends StoredTensor {
+  readonly begin: number;
+}
+
+const longestHeader = 100_000_000;
+
+/**
+ * Reads the header of a safetensors file; tensors are read when asked for.
+ *
+ * Errors (file-damaged): a header that is too long, not JSON or not of the format; an unknown dtype; sizes that do not
+ * agree with the offsets; overlaps, holes, bytes left over; a name given twice.
+ */
+export async function openSafetensors(source: ByteSource): Promise<TensorStore> {
+  const damaged = (what: string): never => fail("file-damaged", `${source.name}: ${what}`);
+  if (source.size < 8) damaged(`a safetensors file has at least 8 bytes, this has ${source.size}`);
+  const lengthBytes = await source.read(0, 8);
+  const length = Number(new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 8).getBigUint64(0, true));
+  if (length > longestHeader) damaged(`a header of ${length} bytes; at most ${longestHeader} are allowed`);
+  if (8 + length > source.size)
+    damaged(`the header should have ${length} bytes, the file ends after ${source.size - 8}`);
+
+  const { tensors, metadata } = parseHeader(await source.read(8, length), damaged, source.name);
+  checkCover(tensors, source.size - 8 - length, damaged);
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  return {
+    tensors: byName,
+    metadata,
+    async read(name, begin = 0, end) {
+      const tensor =
+        byName.get(name) ?? fail("model", `${source.name} has no tensor ${JSON.stringify(name)}`);
+      const stop = end ?? tensor.byteLength;
+      if (!(begin >= 0 && begin <= stop && stop <= tensor.byteLength)) {
+        fail(
+          "shape",
+          `${name}: bytes ${begin} to ${stop} were asked for, the tensor has ${tensor.byteLength}`,
+        );
+      }
+      return source.read(8 + length + tensor.begin + begin, stop - begin);
+    },
+  };
+}
+
+type Damaged = (what: string) => never;
+
+function parseHeader(
+  bytes: Uint8Array,
+  damaged: Damaged,
+  name: string,
+): { tensors: Placed[]; metadata: Map<string, string> } {
+  if (bytes[0] !== 0x7b) damaged('the header does not start with "{"; is this a safetensors file?');
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return damaged("the header is not UTF-8");
+  }
+  const tensors: Placed[] = [];
+  const metadata = new Map<string, string>();
+  for (const [key, value] of entriesOf(parseJson(text, `${name} (header)`), "the header", damaged)) {
+    if (key !== "__metadata__") {
+      tensors.push(parseEntry(key, value, damaged));
+      continue;
+    }
+    for (const [item, words] of entriesOf(value, "__metadata__", damaged)) {
+      if (typeof words !== "string")
+        damaged(`__metadata__ may hold only strings; ${JSON.stringify(item)} is none`);
+      metadata.set(item, words as string);
+    }
+  }
+  return { tensors, metadata };
+}
+
+function parseEntry(name: string, value: unknown, damaged: Damaged): Placed {
+  const label = JSON.stringify(name);
+  const entry = new Map(entriesOf(value, `tensor ${label}`, damaged));
+  const dtype = entry.get("dtype");
+  const shape = entry.get("shape");
+  const offsets = entry.get("data_offsets");
+  for (const key of entry.keys()) {
+    if (!["dtype", "shape", "data_offsets"].includes(key))
+      damaged(`tensor ${label} has an unknown field ${JSON.stringify(key)}`);
+  }
+  if (!isStoredDType(dtype)) return damaged(`tensor ${label} has the unknown dtype ${JSON.stringify(dtype)}`);
+  if (!isSizes(shape)) return damaged(`tensor ${label}: shape must be a list of whole numbers, 0 or more`);
+  if (!isSizes(offsets) || offsets.length !== 2)
+    return damaged(`tensor ${label}: data_offsets must be two whole numbers`);
+  const [begin, end] = offsets as [number, number];
+  const byteLength = storedBytes(dtype, shape);
+  if (end - begin !== byteLength) {
+    damaged(
+      `tensor ${label}: ${dtype} [${shape}] takes ${byteLength} bytes, its offsets ${begin} to ${end} give ${end - begin}`,
+    );
+  }
+  return { name, dtype, shape, byteLength, begin };
+}
+
+/** Sorted by place, every tensor must begin where the one before it ends, and the last must end with the file. */
+function checkCover(tensors: readonly Placed[], dataBytes: number, damaged: Damaged): void {
+  const inPlace = [...tensors].sort((a, b) => a.begin - b.begin || a.byteLength - b.byteLength);
+  let covered = 0;
+  for (const { name, begin, byteLength } of inPlace) {
+    if (begin !== covered) {
+      const what = begin < covered ? "overlaps the tensor before it" : "leaves a hole before it";
+      damaged(`tensor ${JSON.stringify(name)} at ${begin} ${what}, which ends at ${covered}`);
+    }
+    covered += byteLength;
+  }
+  if (covered !== dataBytes) damaged(`the tensors take ${covered} bytes, the file holds ${dataBytes}`);
+}
+
+function entriesOf(value: unknown, what: string, damaged: Damaged): [string, unknown][] {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return damaged(`${what} is no JSON object`);
+  return Object.entries(value);
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/**
+ * Opens a sharded checkpoint from the text of its model.safetensors.index.json: every tensor of `weight_map` must be in
+ * the file it names, and no file may hold a tensor that the map does not give it.
+ *
+ * @param openShard gives the source of a shard by its file name
+ */
+export async function openShards(
+  indexText: string,
+  indexName: string,
+  openShard: (file: string) => Promise<ByteSource>,
+): Promise<TensorStore> {
+  const damaged = (what: string): never => fail("file-damaged", `${indexName}: ${what}`);
+  const index = new Map(entriesOf(parseJson(indexText, indexName), "the index", damaged));
+  const weightMap = new Map(entriesOf(index.get("weight_map"), "weight_map", damaged));
+  const stores = new Map<string, TensorStore>();
+  for (const file of new Set(weightMap.values())) {
+    if (typeof file !== "string" || !/^[^/\\]+$/.test(file) || file === "..") {
+      return damaged(`${JSON.stringify(file)} is no file name beside the index`);
+    }
+    stores.set(file, await openSafetensors(await openShard(file)));
+  }
+  return joinStores(stores, weightMap, damaged);
+}
+
+function joinStores(
+  stores: Map<string, TensorStore>,
+  weightMap: Map<string, unknown>,
+  damaged: Damaged,
+): TensorStore {
+  const tensors = new Map<string, StoredTensor>();
+  const home = new Map<string, TensorStore>();
+  const metadata = new Map<string, string>();
+  for (const [file, store] of stores) {
+    for (const [name, tensor] of store.tensors) {
+      if (weightMap.get(name) !== file)
+        damaged(`${file} holds the tensor ${JSON.stringify(name)}, which the index places elsewhere`);
+      tensors.set(name, tensor);
+      home.set(name, store);
+    }
+    for (const [key, value] of store.metadata) metadata.set(key, value);
+  }
+  for (const [name, file] of weightMap) {
+    if (!tensors.has(name)) damaged(`the tensor ${JSON.stringify(name)} is not in ${String(file)}`);
+  }
+  return {
+    tensors,
+    metadata,
+    async read(name, begin, end) {
+      const store = home.get(name) ?? fail("model", `the checkpoint has no tensor ${JSON.stringify(name)}`);
+      return store.read(name, begin, end);
+    },
+  };
+}

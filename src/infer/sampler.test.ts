@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { Random } from "../tensor/index.ts";
+import { type SamplingOptions, sample } from "./sampler.ts";
+
+/** Logits of the probabilities 0.1, 0.4, 0.2, 0.3. */
+const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log);
+
+/** Shares of each id in 10,000 draws. */
+function shares(options: SamplingOptions): number[] {
+  const draws = 10_000;
+  const counts = [0, 0, 0, 0];
+  for (let i = 0; i < draws; i++) counts[sample(logits, options, new Random(9, "sample", i)).id]++;
+  return counts.map((n) => n / draws);
+}
+
+// Expected shares by hand; four standard errors of a share of one half are 0.02.
+test.each<[SamplingOptions, number[]]>([
+  [{ temperature: 1 }, [0.1, 0.4, 0.2, 0.3]],
+  [{ temperature: 0.5 }, [0.01 / 0.3, 0.16 / 0.3, 0.04 / 0.3, 0.09 / 0.3]],
+  [{ temperature: 1, topK: 2 }, [0, 4 / 7, 0, 3 / 7]],
+  [{ temperature: 1, topP: 0.75 }, [0, 4 / 9, 2 / 9, 3 / 9]],
+  [{ temperature: 1, topP: 0.3 }, [0, 1, 0, 0]],
+  [{ temperature: 1, topK: 3, topP: 0.7 }, [0, 4 / 7, 0, 3 / 7]],
+  [{ temperature: 0 }, [0, 1, 0, 0]],
+])("%j draws in the shares it should", (options, expected) => {
+  const mine = shares(options);
+  for (const [id, share] of expected.entries()) {
+    if (share === 0 || share === 1) expect(mine[id]).toBe(share);
+    else expect(Math.abs(mine[id] - share)).toBeLessThan(0.02);
+  }
+});
+
+test("a tie goes to the lower id, and a temperature that is nearly 0 does not overflow", () => {
+  const tied = Float32Array.of(1, 7, 7, 0);
+  expect(sample(tied, { temperature: 0 }, new Random(0, "sample")).id).toBe(1);
+  expect(sample(Float32Array.of(0, 50, 1, 2), { temperature: 1e-4 }, new Random(0, "sample")).id).toBe(1);
+});
+
+test("the log-probability is the model's own, whatever was sampled from", () => {
+  const { id, logProbability } = sample(logits, { temperature: 2, topK: 1 }, new Random(0, "sample"));
+  expect(id).toBe(1);
+  expect(logProbability).toBeCloseTo(Math.log(0.4), 6);
+});
+
+test("a logit that is not a number is an error", () => {
+  expect(() => sample(Float32Array.of(0, Number.NaN), {}, new Random(0, "sample"))).toThrow(
+    "logit of token 1 is not a number",
+  );
+});

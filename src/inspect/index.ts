@@ -1,0 +1,15 @@
+export { type TokenKind, tokenKind, tokenKinds } from "./kinds.ts";
+export type { Curve, LayerFigures, LoadOverTime, Passage, ReportData } from "./report/data.ts";
+export { reportHtml } from "./report/page.ts";
+export {
+  type ExpertProfile,
+  type LayerChoices,
+  type LayerProfile,
+  logLikelihoodRatio,
+  mutualInformation,
+  type Specialisation,
+  Specialist,
+  type TypicalToken,
+} from "./specialise.ts";
+export { type Analysis, type AnalyseOptions, analyse, type TextToInspect } from "./analyse.ts";
+export { balanceOf, type CollectedPass, type LayerBalance, RouteCollector } from "./collect.ts";

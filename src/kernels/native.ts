@@ -1,0 +1,176 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { ConclaveError, fail } from "../errors.ts";
+import type { Buf, Storage } from "./abi.ts";
+import type { Kernels } from "./kernels.ts";
+import { linearTable, slotCount } from "./linear.ts";
+import { routingKernels } from "./routing.ts";
+
+/** The C++ kernels as a Node add-on (native/napi.cc). Node only. */
+
+/** What native/napi.cc exports. */
+interface Addon {
+  /** Pins the array that call() reads: instruction set, threads, then the kernel's arguments. */
+  setup(slots: ArrayBuffer): void;
+  call(kernel: number): void;
+  address(buffer: ArrayBuffer): number;
+  /** Frees an array's memory at once. */
+  detach(buffer: ArrayBuffer): void;
+  /** Threads run while somebody holds them. */
+  retain(): void;
+  release(): void;
+  cpus(): number;
+  isas(): { name: string; runs: boolean }[];
+}
+
+export interface NativeOptions {
+  /** Instruction set; the best the machine has when absent. "wide" is a test build, never chosen by itself. */
+  isa?: string;
+  /** Threads that compute, the caller included; the CPUs this process may run on when absent. */
+  threads?: number;
+}
+
+const alignment = 64;
+
+class NativeStorage implements Storage {
+  readonly byteLength: number;
+  readonly buffer: ArrayBuffer;
+  /** Of the first aligned byte; 0 once freed. */
+  address: number;
+  /** The first aligned byte's place in `buffer`. */
+  readonly start: number;
+
+  constructor(addon: Addon, bytes: number) {
+    this.byteLength = bytes;
+    this.buffer = new ArrayBuffer(bytes + alignment);
+    const first = addon.address(this.buffer);
+    this.address = Math.ceil(first / alignment) * alignment;
+    this.start = this.address - first;
+  }
+}
+
+/**
+ * Loads the native kernels.
+ * @throws ConclaveError "kernels" when no library fits this machine, or it lacks the instruction set asked for.
+ */
+export async function createNativeKernels(options: NativeOptions = {}): Promise<Kernels> {
+  const { addon, header } = loadAddon();
+  const isas = addon.isas();
+  const isaPlace = chooseIsa(isas, options.isa);
+  const threads = options.threads ?? addon.cpus();
+  const slots = new Float64Array(header, 2 * 8);
+  const settings = new Float64Array(header, 0, 2);
+  addon.retain();
+
+  const live = new Set<NativeStorage>();
+  const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
+    const storage = buf.storage as NativeStorage;
+    addressOf(storage);
+    return make(storage.buffer, storage.start + buf.offset);
+  };
+  const bytesOf = (storage: Storage, offset: number, length: number): Uint8Array =>
+    view({ storage, offset, dtype: "i32" }, (buffer, start) => new Uint8Array(buffer, start, length));
+  const release = (storage: NativeStorage): void => {
+    live.delete(storage);
+    storage.address = 0;
+    addon.detach(storage.buffer);
+  };
+
+  return {
+    name: "native",
+    isa: isas[isaPlace]!.name,
+    threads,
+    run: linearTable({
+      address: addressOf,
+      slots: () => slots,
+      call(kernel) {
+        settings[0] = isaPlace;
+        settings[1] = threads;
+        addon.call(kernel);
+      },
+    }),
+    routing: routingKernels({
+      i32: (buf, n) => view(buf, (buffer, start) => new Int32Array(buffer, start, n)),
+      f32: (buf, n) => view(buf, (buffer, start) => new Float32Array(buffer, start, n)),
+    }),
+    alloc(bytes) {
+      const storage = newStorage(addon, bytes);
+      live.add(storage);
+      return storage;
+    },
+    free(storage) {
+      addressOf(storage);
+      release(storage as NativeStorage);
+    },
+    write: (storage, offset, bytes) => bytesOf(storage, offset, bytes.length).set(bytes),
+    read: async (storage, offset, length) => new Uint8Array(bytesOf(storage, offset, length)),
+    dispose() {
+      for (const storage of live) release(storage);
+      addon.release();
+    },
+  };
+}
+
+function newStorage(addon: Addon, bytes: number): NativeStorage {
+  try {
+    return new NativeStorage(addon, bytes);
+  } catch (cause) {
+    throw new ConclaveError("memory", `alloc: no memory for ${bytes} bytes`, { cause });
+  }
+}
+
+function addressOf(storage: Storage): number {
+  if (!(storage instanceof NativeStorage)) return fail("state", "a native kernel was given memory of another implementation");
+  if (storage.address === 0) return fail("state", `a native kernel was given ${storage.byteLength} bytes of freed memory`);
+  return storage.address;
+}
+
+/** The instruction sets that the native library has and this machine runs, best first. */
+export function nativeIsas(): string[] {
+  return loadAddon().addon.isas().filter((isa) => isa.runs).map((isa) => isa.name);
+}
+
+function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: string | undefined): number {
+  const runnable = isas.filter((isa) => isa.runs).map((isa) => isa.name);
+  const place = wanted === undefined
+    ? isas.findIndex((isa) => isa.runs)
+    : isas.findIndex((isa) => isa.name === wanted && isa.runs);
+  if (place >= 0) return place;
+  const built = isas.some((isa) => isa.name === wanted);
+  return fail("kernels", built
+    ? `this machine has no ${wanted}; it runs ${runnable.join(", ")}`
+    : `the native kernels know no instruction set "${wanted}"; this machine runs ${runnable.join(", ")}`);
+}
+
+let loaded: { addon: Addon; header: ArrayBuffer } | undefined;
+
+/** The add-on with its pinned argument array, loaded once. */
+function loadAddon(): { addon: Addon; header: ArrayBuffer } {
+  if (loaded === undefined) {
+    const addon = requireAddon();
+    const header = new ArrayBuffer((2 + slotCount) * 8);
+    addon.setup(header);
+    loaded = { addon, header };
+  }
+  return loaded;
+}
+
+function requireAddon(): Addon {
+  const require = createRequire(import.meta.url);
+  const target = `${process.platform}-${process.arch}`;
+  // From src/kernels, dist/kernels, and a bundle at dist's top.
+  const places = ["../../dist/native", "../native", "./native"]
+    .map((folder) => fileURLToPath(new URL(`${folder}/conclave-${target}.node`, import.meta.url)));
+  const file = places.find((place) => existsSync(place));
+  const from = file ?? `@conclave/native-${target}`;
+  try {
+    return require(from) as Addon;
+  } catch (cause) {
+    const why = file === undefined ? `neither a build nor the package ${from} is there` : String((cause as Error).message);
+    throw new ConclaveError("kernels", `no native kernels for ${target}: ${why}`, {
+      remedy: "run `npm run build` in a checkout with a C++ compiler; WebAssembly works without",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import type { Storage } from "../abi.ts";
+import type { Kernels } from "../kernels.ts";
+import { routingKernels } from "../routing.ts";
+import { adamw } from "./adamw.ts";
+import { attentions } from "./attention.ts";
+import { elementwise } from "./elementwise.ts";
+import { memory } from "./memory.ts";
+import { norms } from "./norm.ts";
+import { picks } from "./pick.ts";
+import { products } from "./products.ts";
+import { reductions } from "./reduce.ts";
+import { rope } from "./rope.ts";
+import { rowKernels } from "./rows.ts";
+import { f32, type HostStorage, i32 } from "./storage.ts";
+
+/** Every kernel in plain TypeScript. It defines what is correct: computed in double, rounded on store, never
+ *  optimised. Works anywhere; slow. */
+export function createReferenceKernels(): Kernels {
+  return {
+    name: "reference",
+    isa: "none",
+    threads: 1,
+    run: {
+      ...memory,
+      ...elementwise,
+      ...reductions,
+      ...rowKernels,
+      ...norms,
+      rope,
+      ...picks,
+      ...products,
+      ...attentions,
+      adamw,
+    },
+    routing: routingKernels({ f32, i32 }),
+    alloc: (bytes): HostStorage => ({ byteLength: bytes, bytes: new ArrayBuffer(bytes) }),
+    free() {},
+    write(storage, offset, bytes) {
+      new Uint8Array(bytesOf(storage), offset, bytes.length).set(bytes);
+    },
+    read: async (storage, offset, length) => new Uint8Array(bytesOf(storage), offset, length).slice(),
+    dispose() {},
+  };
+}
+
+function bytesOf(storage: Storage): ArrayBuffer {
+  return (storage as HostStorage).bytes;
+}

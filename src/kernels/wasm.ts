@@ -1,0 +1,179 @@
+import { compileWasm, defaultThreads, mayWait, startWorker, whyNoThreads } from "#threads";
+import { ConclaveError, fail } from "../errors.ts";
+import type { Buf, Storage } from "./abi.ts";
+import { Heap } from "./heap.ts";
+import type { Kernels } from "./kernels.ts";
+import { linearTable, slotCount } from "./linear.ts";
+import { routingKernels } from "./routing.ts";
+
+/**
+ * The C++ kernels as WebAssembly, in Node and in browsers. One shared linear memory holds everything; workers run the same
+ * module on it. Where memory cannot be shared with workers there is one thread.
+ */
+
+export interface WasmOptions {
+  /** "simd128" or "relaxed-simd"; the better one the engine takes when absent. */
+  isa?: string;
+  /** Threads that compute, the caller included; the machine's when absent. */
+  threads?: number;
+}
+
+/** What a worker needs to join the pool. */
+export interface WorkerStart {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  /** Top of its stack. */
+  stack: number;
+  index: number;
+}
+
+/** What native/pool_wasm.cc and native/wasm.cc export. */
+interface Exports {
+  cv_setup(threads: number, mayWait: number): void;
+  cv_call(kernel: number, slots: number): void;
+  cv_quit(): void;
+  readonly __heap_base: WebAssembly.Global;
+}
+
+const pageBytes = 65536;
+const maxPages = 65536;
+const stackBytes = 1 << 20;
+
+class WasmStorage implements Storage {
+  readonly byteLength: number;
+  /** 0 once freed. */
+  address: number;
+  readonly owner: Heap;
+
+  constructor(owner: Heap, bytes: number) {
+    this.byteLength = bytes;
+    this.owner = owner;
+    this.address = owner.take(bytes);
+  }
+}
+
+/**
+ * Compiles the wasm kernels and starts their workers.
+ * @throws ConclaveError "kernels" when the file is missing or the engine lacks the instructions.
+ */
+export async function createWasmKernels(options: WasmOptions = {}): Promise<Kernels> {
+  const isa = options.isa ?? wasmIsas()[0] ?? fail("kernels", "this JavaScript engine has no WebAssembly SIMD");
+  if (!wasmIsas().includes(isa)) {
+    return fail("kernels", `this JavaScript engine runs no wasm "${isa}"; it runs ${wasmIsas().join(", ") || "none"}`);
+  }
+  const threads = whyNoThreads() === null ? (options.threads ?? defaultThreads()) : 1;
+  const module = await compileWasm(isa);
+  const memory = new WebAssembly.Memory({ initial: 64, maximum: maxPages, shared: true });
+  const { exports, heap } = instantiate(module, memory);
+  exports.cv_setup(threads, mayWait ? 1 : 0);
+
+  const slotsAddress = heap.take(slotCount * 8);
+  const workers = await Promise.all(Array.from({ length: threads - 1 }, (_, index) =>
+    startWorker({ module, memory, stack: heap.take(stackBytes) + stackBytes, index })));
+
+  // Memory that grew is a new buffer; views on the old one see only the old length.
+  let slots = new Float64Array(memory.buffer, slotsAddress, slotCount);
+  const freshSlots = (): Float64Array => {
+    if (slots.buffer !== memory.buffer) slots = new Float64Array(memory.buffer, slotsAddress, slotCount);
+    return slots;
+  };
+  const address = (storage: Storage): number => addressOf(storage, heap);
+  const at = (buf: Buf): number => address(buf.storage) + buf.offset;
+
+  return {
+    name: "wasm",
+    isa,
+    threads,
+    run: linearTable({ address, slots: freshSlots, call: (kernel) => exports.cv_call(kernel, slotsAddress) }),
+    routing: routingKernels({
+      i32: (buf, n) => new Int32Array(memory.buffer, at(buf), n),
+      f32: (buf, n) => new Float32Array(memory.buffer, at(buf), n),
+    }),
+    alloc: (bytes) => new WasmStorage(heap, bytes),
+    free(storage) {
+      heap.give(address(storage));
+      (storage as WasmStorage).address = 0;
+    },
+    write: (storage, offset, bytes) => new Uint8Array(memory.buffer, address(storage) + offset, bytes.length).set(bytes),
+    async read(storage, offset, length) {
+      const copy = new Uint8Array(length);
+      copy.set(new Uint8Array(memory.buffer, address(storage) + offset, length));
+      return copy;
+    },
+    dispose() {
+      exports.cv_quit();
+      for (const worker of workers) worker.terminate();
+    },
+  };
+}
+
+/** An instance on the calling thread, with the allocator of its memory. */
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): { exports: Exports; heap: Heap } {
+  let heap: Heap | undefined;
+  const scratch = (address: number, bytes: number): number => {
+    if (address !== 0) heap?.give(address >>> 0);
+    return heap?.take(bytes >>> 0) ?? 0;
+  };
+  const instance = new WebAssembly.Instance(module, { env: { memory, scratch } });
+  const exports = instance.exports as unknown as Exports;
+  const start = exports.__heap_base.value as number;
+  let end = memory.buffer.byteLength;
+  let first = end - Math.ceil(start / 64) * 64;
+  heap = new Heap(start, (bytes) => {
+    const ready = first;
+    first = 0;
+    if (bytes <= ready) return ready;
+    const before = end;
+    end = growTo(memory, end + bytes - ready);
+    return ready + end - before;
+  });
+  return { exports, heap };
+}
+
+/** Grows to at least `bytes`, by a quarter where that is more, and returns the new size. */
+function growTo(memory: WebAssembly.Memory, bytes: number): number {
+  const now = memory.buffer.byteLength / pageBytes;
+  const needed = Math.ceil(bytes / pageBytes);
+  const wished = Math.min(maxPages, Math.max(needed, Math.ceil(now * 1.25)));
+  for (const pages of [wished, needed]) {
+    try {
+      memory.grow(pages - now);
+      return pages * pageBytes;
+    } catch {
+      // Ask for less, then give up below.
+    }
+  }
+  throw new ConclaveError("memory", `alloc: WebAssembly memory cannot grow from ${now * pageBytes} to ${bytes} bytes`);
+}
+
+function addressOf(storage: Storage, heap: Heap): number {
+  if (!(storage instanceof WasmStorage) || storage.owner !== heap) {
+    return fail("state", "a wasm kernel was given memory of another implementation");
+  }
+  if (storage.address === 0) return fail("state", `a wasm kernel was given ${storage.byteLength} bytes of freed memory`);
+  return storage.address;
+}
+
+/** The wasm builds this JavaScript engine runs, better first. */
+export function wasmIsas(): string[] {
+  if (typeof WebAssembly === "undefined" || typeof SharedArrayBuffer === "undefined" && !sharedMemoryWorks()) return [];
+  const probes = { "relaxed-simd": relaxedProbe, "simd128": simdProbe };
+  return Object.entries(probes).filter(([, code]) => WebAssembly.validate(code)).map(([isa]) => isa);
+}
+
+function sharedMemoryWorks(): boolean {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer.byteLength === pageBytes;
+  } catch {
+    return false;
+  }
+}
+
+// Modules of one function, (func (result v128) ...): i32.const 0, i8x16.splat, and for relaxed SIMD f32x4.relaxed_madd on three.
+const probe = (...body: number[]): Uint8Array<ArrayBuffer> => new Uint8Array([
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7b, 3, 2, 1, 0,
+  10, body.length + 4, 1, body.length + 2, 0, ...body, 0x0b,
+]);
+const splat = [0x41, 0, 0xfd, 0x0f];
+const simdProbe = probe(...splat);
+const relaxedProbe = probe(...splat, ...splat, ...splat, 0xfd, 0x85, 0x02);

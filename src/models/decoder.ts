@@ -1,0 +1,184 @@
+/**
+ * What every decoder-only language model has around its blocks: embedding, final norm, head. The blocks are
+ * each family's own.
+ *
+ * B batch, S sequence, T = B*S tokens, D width, V vocabulary.
+ */
+import { fail } from "../errors.ts";
+import type { MoeLayer, MoeOutput, Router } from "../moe/index.ts";
+import {
+  Embedding,
+  type KeyValueCache,
+  Linear,
+  type Module,
+  type NamedParameter,
+  RmsNorm,
+  Rotary,
+  type Sequence,
+  within,
+} from "../nn/index.ts";
+import { type Context, reshape, show, type Tensor } from "../tensor/index.ts";
+import type { FileLayout } from "./layout.ts";
+
+/** What all families' configs say, in our words. Sizes in elements, positions in tokens. */
+export interface DecoderConfig {
+  readonly vocabulary: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly maxPositions: number;
+  readonly ropeTheta: number;
+  readonly normEps: number;
+  /** A token attends to this many positions, itself included; 0: to all before it. */
+  readonly window: number;
+  /** The head is the embedding. */
+  readonly tied: boolean;
+  /** Standard deviation of the initial weights. */
+  readonly initStd: number;
+  readonly bosId: number | null;
+  readonly eosIds: readonly number[];
+  readonly padId: number | null;
+}
+
+/** What a block is told besides its input. */
+export interface BlockInputs {
+  readonly sequence: Sequence;
+  readonly cache: KeyValueCache | null;
+  /** i32 [T], for hash routing. */
+  readonly ids_T: Tensor;
+  /** The label of each token, for routing by label. */
+  readonly labels: readonly string[] | null;
+}
+
+export interface BlockOutput {
+  readonly x_TD: Tensor;
+  /** What its MoE layer did; null for a dense block. */
+  readonly moe: MoeOutput | null;
+}
+
+export interface Block extends Module {
+  /** Its mixture of experts; null in a dense block. */
+  readonly moe: MoeLayer | null;
+  forward(x_TD: Tensor, inputs: BlockInputs, ctx: Context): BlockOutput;
+}
+
+export interface ForwardOptions {
+  /** One for each layer: the tokens continue what these hold (batch 1, inference only). */
+  readonly caches?: readonly KeyValueCache[];
+  readonly labels?: readonly string[];
+}
+
+export interface HiddenStates {
+  /** After the final norm. */
+  readonly x_TD: Tensor;
+  /** Of the MoE layers, in order. */
+  readonly moe: readonly MoeOutput[];
+}
+
+export interface ModelOutput {
+  readonly logits_TV: Tensor;
+  readonly moe: readonly MoeOutput[];
+}
+
+export abstract class Decoder implements Module {
+  abstract readonly config: DecoderConfig;
+  /** Where its parameters stand in files. */
+  abstract readonly layout: FileLayout;
+  /** The share of its experts that one token passes. */
+  abstract readonly expertShare: number;
+  readonly embedding: Embedding;
+  readonly blocks: readonly Block[];
+  readonly norm: RmsNorm;
+  /** Null where the embedding is the head. */
+  readonly head: Linear | null;
+  private readonly rotary: Rotary;
+
+  constructor(config: DecoderConfig, blocks: readonly Block[]) {
+    const { vocabulary, width, initStd, normEps, headDim, ropeTheta, tied } = config;
+    this.embedding = new Embedding(vocabulary, width, initStd);
+    this.blocks = blocks;
+    this.norm = new RmsNorm(width, normEps);
+    this.head = tied ? null : new Linear(width, vocabulary, { std: initStd });
+    this.rotary = new Rotary(headDim, ropeTheta);
+  }
+
+  /** Its config.json. */
+  abstract configJson(): Record<string, unknown>;
+
+  /**
+   * Keys of its config that other libraries would not obey when they run its files; none where they give
+   * the same logits.
+   */
+  abstract beyondFamily(): readonly string[];
+
+  /** Of the mixture layers, in order. */
+  get routers(): readonly Router[] {
+    return this.blocks.flatMap(({ moe }) => (moe ? [moe.router] : []));
+  }
+
+  get tied(): boolean {
+    return this.head === null;
+  }
+
+  *tensors(): Iterable<NamedParameter> {
+    yield* within("embedding", this.embedding);
+    for (const [layer, block] of this.blocks.entries()) yield* within(`layers.${layer}`, block);
+    yield* within("norm", this.norm);
+    if (this.head) yield* within("head", this.head);
+  }
+
+  /** ids i32 [B, S] -> logits [B*S, V] and what each MoE layer did. Errors: "shape". */
+  forward(ids_BS: Tensor, ctx: Context, options: ForwardOptions = {}): ModelOutput {
+    const { x_TD, moe } = this.hidden(ids_BS, ctx, options);
+    return { logits_TV: this.logits(x_TD, ctx), moe };
+  }
+
+  /** ids i32 [B, S] -> the states the head reads. */
+  hidden(ids_BS: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
+    const [batch, length] = this.checkIds(ids_BS, options);
+    const { caches, labels = null } = options;
+    const sequence = this.rotary.sequence(ids_BS.device, batch, length, caches?.[0].length ?? 0);
+    const ids_T = reshape(ids_BS, [batch * length]);
+    const moe: MoeOutput[] = [];
+    let x_TD = this.embedding.forward(ids_T);
+    ctx.tap("embedding", -1, x_TD);
+    for (const [layer, block] of this.blocks.entries()) {
+      const output = block.forward(x_TD, { sequence, cache: caches?.[layer] ?? null, ids_T, labels }, ctx);
+      x_TD = output.x_TD;
+      if (output.moe) moe.push(output.moe);
+      ctx.tap("block", layer, x_TD);
+    }
+    return { x_TD: this.norm.forward(x_TD), moe };
+  }
+
+  /** x_TD of {@link hidden} -> logits [T, V]. */
+  logits(x_TD: Tensor, ctx: Context): Tensor {
+    const logits_TV = this.head ? this.head.forward(x_TD, ctx) : this.embedding.logits(x_TD, ctx);
+    ctx.tap("logits", -1, logits_TV);
+    return logits_TV;
+  }
+
+  private checkIds(ids_BS: Tensor, { caches }: ForwardOptions): readonly [batch: number, length: number] {
+    if (ids_BS.rank !== 2)
+      fail("shape", `forward: ids of shape ${show(ids_BS.shape)}; they are [batch, sequence]`);
+    if (caches && caches.length !== this.blocks.length) {
+      fail("shape", `forward: ${caches.length} key/value caches for ${this.blocks.length} layers`);
+    }
+    const [batch, length] = ids_BS.shape;
+    const end = length + (caches?.[0].length ?? 0);
+    const { maxPositions } = this.config;
+    if (end > maxPositions)
+      fail("shape", `forward: ${end} positions; the model has ${maxPositions}`, "give fewer tokens");
+    return [batch, length];
+  }
+}
+
+/**
+ * The standard deviation of what writes into the residual stream: smaller with depth, so that its sum stays
+ * level (Radford et al. 2019).
+ */
+export function residualStd(config: DecoderConfig): number {
+  return config.initStd / Math.sqrt(2 * config.layers);
+}

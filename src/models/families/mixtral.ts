@@ -1,0 +1,229 @@
+/**
+ * Mixtral (Jiang et al. 2024): Mistral with a mixture of SwiGLU experts in place of each feed-forward layer.
+ *
+ * T tokens, D width, E experts, K picks a token, F expert hidden width.
+ */
+import { z } from "zod";
+import { fail } from "../../errors.ts";
+import {
+  type LossSpec,
+  MoeLayer,
+  noLosses,
+  parseRoutingSpec,
+  picksOf,
+  type RoutingSpec,
+  routingSpecSchema,
+  SharedExpert,
+  SwigluExperts,
+} from "../../moe/index.ts";
+import { Attention, type NamedParameter, RmsNorm, within } from "../../nn/index.ts";
+import { add, type Context, type Tensor } from "../../tensor/index.ts";
+import {
+  type Block,
+  type BlockInputs,
+  type BlockOutput,
+  Decoder,
+  type DecoderConfig,
+  residualStd,
+} from "../decoder.ts";
+import { decoderKeys, type FamilyDefaults, parseConfig, readDecoder, writeDecoder } from "../hf-config.ts";
+import { attentionParts, decoderParts, type FileLayout, part } from "../layout.ts";
+
+export interface MixtralConfig extends DecoderConfig {
+  /** F. */
+  readonly expertHidden: number;
+  readonly routing: RoutingSpec;
+  /** Hidden width of an expert that every token passes; 0: none. */
+  readonly sharedHidden: number;
+  /** What the model's makers multiplied the balance loss with. */
+  readonly balanceCoefficient: number;
+}
+
+class MixtralBlock implements Block {
+  readonly layer: number;
+  readonly attentionNorm: RmsNorm;
+  readonly attention: Attention;
+  readonly mlpNorm: RmsNorm;
+  readonly moe: MoeLayer;
+
+  constructor(config: MixtralConfig, losses: LossSpec, layer: number) {
+    const outStd = residualStd(config);
+    this.layer = layer;
+    this.attentionNorm = new RmsNorm(config.width, config.normEps);
+    this.attention = new Attention({ ...config, std: config.initStd, outStd });
+    this.mlpNorm = new RmsNorm(config.width, config.normEps);
+    this.moe = createMoeLayer(config, losses, layer);
+  }
+
+  *tensors(): Iterable<NamedParameter> {
+    yield* within("attentionNorm", this.attentionNorm);
+    yield* within("attention", this.attention);
+    yield* within("mlpNorm", this.mlpNorm);
+    yield* within("moe", this.moe);
+  }
+
+  forward(x_TD: Tensor, { sequence, cache, ids_T, labels }: BlockInputs, ctx: Context): BlockOutput {
+    const attended_TD = this.attention.forward(this.attentionNorm.forward(x_TD), sequence, cache, ctx);
+    ctx.tap("attention", this.layer, attended_TD);
+    const middle_TD = add(x_TD, attended_TD);
+    const moe = this.moe.forward(this.mlpNorm.forward(middle_TD), ctx, { tokenIds: ids_T, labels });
+    ctx.tap("mlp", this.layer, moe.y);
+    return { x_TD: add(middle_TD, moe.y), moe };
+  }
+}
+
+function createMoeLayer(config: MixtralConfig, losses: LossSpec, layer: number): MoeLayer {
+  const { width, routing, expertHidden, sharedHidden, initStd: std } = config;
+  const outStd = residualStd(config);
+  const experts = new SwigluExperts({ count: routing.experts, width, hidden: expertHidden, std, outStd });
+  const sharing =
+    sharedHidden > 0 ? new SwigluExperts({ count: 1, width, hidden: sharedHidden, std, outStd }) : null;
+  const shared = sharing && new SharedExpert({ expert: sharing, width, gate: "none" });
+  return new MoeLayer({ spec: routing, width, experts, shared, losses, layer, std });
+}
+
+export class MixtralModel extends Decoder {
+  readonly config: MixtralConfig;
+  readonly layout: FileLayout = mixtralLayout;
+
+  /** `losses`: coefficients of the auxiliary losses, for training. */
+  constructor(config: MixtralConfig, losses: LossSpec = noLosses) {
+    super(
+      config,
+      Array.from({ length: config.layers }, (_, layer) => new MixtralBlock(config, losses, layer)),
+    );
+    this.config = config;
+  }
+
+  get expertShare(): number {
+    return expertShare(this.config.routing);
+  }
+
+  configJson(): Record<string, unknown> {
+    return writeMixtral(this.config);
+  }
+
+  beyondFamily(): readonly string[] {
+    return beyondMixtral(this.config);
+  }
+}
+
+/** The share of the experts that a token passes: at most (top-p), on average (expert choice), or exactly. */
+function expertShare(spec: RoutingSpec): number {
+  const { select, experts } = spec;
+  if (select.by === "soft") return 1;
+  return Math.min(1, (select.by === "expert" ? select.capacityFactor : picksOf(spec)!) / experts);
+}
+
+/** What MixtralForCausalLM computes: softmax, top-k, weights divided by their sum; no capacity. */
+export function mixtralRouting(experts: number, k: number, jitter = 0): RoutingSpec {
+  const noise = jitter > 0 ? { kind: "jitter", epsilon: jitter } : null;
+  return parseRoutingSpec({ experts, select: { by: "token", k }, normalise: true, noise });
+}
+
+const schema = z.strictObject({
+  ...decoderKeys,
+  num_local_experts: z.int().min(1),
+  num_experts_per_tok: z.int().min(1),
+  router_aux_loss_coef: z.number().min(0).default(0.001),
+  router_jitter_noise: z.number().min(0).lt(1).default(0),
+  conclave: z
+    .strictObject({ routing: routingSpecSchema, sharedHidden: z.int().min(0).default(0) })
+    .optional(),
+});
+const defaults: FamilyDefaults = { kvHeads: 8, ropeTheta: 1e6, normEps: 1e-5, window: 0 };
+
+/**
+ * Reads the config.json of a MixtralForCausalLM; routing beyond Mixtral's stands under the key `conclave`.
+ * Errors: "config".
+ */
+export function readMixtral(json: unknown, source = "config.json"): MixtralConfig {
+  const parsed = parseConfig(schema, json, source);
+  const { num_local_experts: experts, num_experts_per_tok: k, conclave } = parsed;
+  if (k > experts)
+    fail("config", `${source}: num_experts_per_tok: ${k} is more than num_local_experts (${experts})`);
+  const routing = conclave?.routing ?? mixtralRouting(experts, k, parsed.router_jitter_noise);
+  if (routing.experts !== experts) {
+    fail(
+      "config",
+      `${source}: conclave.routing.experts: ${routing.experts} is not num_local_experts (${experts})`,
+    );
+  }
+  return {
+    ...readDecoder(parsed, defaults, source),
+    expertHidden: parsed.intermediate_size,
+    routing,
+    sharedHidden: conclave?.sharedHidden ?? 0,
+    balanceCoefficient: parsed.router_aux_loss_coef,
+  };
+}
+
+/**
+ * The config.json of a MixtralForCausalLM, with the full routing under `conclave` where Mixtral's own keys
+ * cannot say it.
+ */
+export function writeMixtral(config: MixtralConfig): Record<string, unknown> {
+  const { routing, sharedHidden } = config;
+  const k = picksOf(routing) ?? 1;
+  const jitter = routing.noise?.kind === "jitter" ? routing.noise.epsilon : 0;
+  const plain = sharedHidden === 0 && same(routing, mixtralRouting(routing.experts, k, jitter));
+  return {
+    architectures: ["MixtralForCausalLM"],
+    model_type: "mixtral",
+    ...writeDecoder(config),
+    intermediate_size: config.expertHidden,
+    num_local_experts: routing.experts,
+    num_experts_per_tok: k,
+    router_aux_loss_coef: config.balanceCoefficient,
+    router_jitter_noise: jitter,
+    ...(plain ? {} : { conclave: { routing, sharedHidden } }),
+  };
+}
+
+/**
+ * What of `config` MixtralForCausalLM would leave out or do otherwise when it runs the saved model: empty
+ * where other libraries give the same logits. Noise is for training only, so it is no difference.
+ */
+export function beyondMixtral(config: MixtralConfig): string[] {
+  const { routing, sharedHidden } = config;
+  const plain = mixtralRouting(routing.experts, picksOf(routing) ?? 1);
+  const keys = (Object.keys(plain) as (keyof RoutingSpec)[]).filter(
+    (key) => key !== "noise" && !same(routing[key], plain[key]),
+  );
+  const renormalised = routing.order === "select-then-score" && routing.score === "softmax";
+  const beyond = keys.filter((key) => !(renormalised && (key === "order" || key === "normalise")));
+  return [...beyond.map(String), ...(sharedHidden > 0 ? ["sharedHidden"] : [])];
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/**
+ * Where the parameters of a Mixtral stand in its files: one tensor an expert matrix, or fused as
+ * transformers 5 holds them.
+ */
+export const mixtralLayout: FileLayout = {
+  ...decoderParts,
+  "layers.#.attentionNorm.weight": (at) => [[part(`model.layers.${at}.input_layernorm.weight`)]],
+  "layers.#.mlpNorm.weight": (at) => [[part(`model.layers.${at}.post_attention_layernorm.weight`)]],
+  ...attentionParts,
+  "layers.#.moe.router.gate.weight": (at) => [
+    [part(`model.layers.${at}.block_sparse_moe.gate.weight`)],
+    [part(`model.layers.${at}.mlp.gate.weight`)],
+  ],
+  "layers.#.moe.experts.gateUp": (at, [experts, rows, width]) => [
+    Array.from({ length: experts }, (_, e) =>
+      ["w1", "w3"].map((w) =>
+        part(`model.layers.${at}.block_sparse_moe.experts.${e}.${w}.weight`, [rows / 2, width]),
+      ),
+    ).flat(),
+    [part(`model.layers.${at}.mlp.experts.gate_up_proj`)],
+  ],
+  "layers.#.moe.experts.down": (at, [experts, width, hidden]) => [
+    Array.from({ length: experts }, (_, e) =>
+      part(`model.layers.${at}.block_sparse_moe.experts.${e}.w2.weight`, [width, hidden]),
+    ),
+    [part(`model.layers.${at}.mlp.experts.down_proj`)],
+  ],
+};

@@ -1,0 +1,80 @@
+/**
+ * Models as folders in Hugging Face form. The file readers and writers are loaded when they are called, so
+ * that this module can be part of a program for browsers.
+ */
+import type { Device } from "../tensor/index.ts";
+import { modelTensors, type ReadOptions, readModel, type WeightPrecision } from "./checkpoint.ts";
+import type { Decoder } from "./decoder.ts";
+import { describeConfig } from "./families.ts";
+import { configText } from "./hf-config.ts";
+
+export interface SaveOptions {
+  /** Of the weights in the file; default f32. */
+  readonly precision?: WeightPrecision;
+  /** Files to write beside the model, by name, such as tokenizer.json. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads config.json and the weights (one file or shards). Errors: "file-missing", "file-damaged", "model",
+ * "config".
+ */
+export async function loadModel(
+  folder: string,
+  device: Device,
+  options: Omit<ReadOptions, "source"> = {},
+): Promise<Decoder> {
+  const { openTensors } = await import("../formats/files.safetensors.ts");
+  const file = `${folder}/config.json`;
+  const config = await readConfig(file);
+  const store = await openTensors(folder);
+  try {
+    return await readModel(config, store, device, { ...options, source: file });
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * Reads a config.json, or that of a folder, alone: the model has shapes but no memory, enough to count it.
+ * Errors as {@link loadModel}.
+ */
+export async function describeModel(path: string): Promise<Decoder> {
+  const file = path.endsWith(".json") ? path : `${path}/config.json`;
+  return describeConfig(await readConfig(file), file);
+}
+
+async function readConfig(file: string): Promise<unknown> {
+  const { readJson } = await import("../formats/files.read.ts");
+  return readJson(file);
+}
+
+/**
+ * Writes config.json, generation_config.json, model.safetensors and `files` into `folder`, each whole or
+ * not at all. Returns the keys of the config that other libraries will not obey (they stand under
+ * `conclave` in config.json): none for a plain Mixtral or Mistral. Errors: "disk".
+ */
+export async function saveModel(
+  folder: string,
+  model: Decoder,
+  options: SaveOptions = {},
+): Promise<readonly string[]> {
+  const { writeFileAtomic } = await import("../formats/files.atomic.ts");
+  const { writeTensors } = await import("../formats/files.safetensors.ts");
+  const { precision = "f32", files = {} } = options;
+  const { bosId, eosIds, padId } = model.config;
+  const config = { ...model.configJson(), torch_dtype: precision === "bf16" ? "bfloat16" : "float32" };
+  const generation = {
+    bos_token_id: bosId,
+    eos_token_id: eosIds.length === 1 ? eosIds[0] : eosIds,
+    pad_token_id: padId,
+  };
+  const present = Object.fromEntries(
+    Object.entries(generation).filter(([, id]) => id !== null && !(Array.isArray(id) && id.length === 0)),
+  );
+  await writeTensors(`${folder}/model.safetensors`, modelTensors(model, precision));
+  await writeFileAtomic(`${folder}/config.json`, configText(config));
+  await writeFileAtomic(`${folder}/generation_config.json`, `${JSON.stringify(present, null, 2)}\n`);
+  for (const [name, text] of Object.entries(files)) await writeFileAtomic(`${folder}/${name}`, text);
+  return model.beyondFamily();
+}

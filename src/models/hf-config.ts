@@ -1,0 +1,173 @@
+import { z } from "zod";
+import { fail } from "../errors.ts";
+import type { DecoderConfig } from "./decoder.ts";
+
+const size = z.int().min(1);
+const id = z.int().min(0);
+const ropeParameters = z.strictObject({
+  rope_type: z.literal("default").default("default"),
+  rope_theta: z.number().gt(0),
+});
+
+/**
+ * What config.json holds for all our decoder families, in both the spellings of transformers 4 and 5;
+ * undefined: not given.
+ */
+export interface DecoderJson {
+  readonly vocab_size: number;
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number | null | undefined;
+  readonly head_dim: number | null | undefined;
+  readonly max_position_embeddings: number;
+  readonly hidden_act: "silu";
+  readonly initializer_range: number;
+  readonly rms_norm_eps: number | undefined;
+  readonly rope_theta: number | undefined;
+  readonly rope_scaling: null | undefined;
+  readonly rope_parameters: { readonly rope_type: "default"; readonly rope_theta: number } | undefined;
+  readonly sliding_window: number | null | undefined;
+  readonly tie_word_embeddings: boolean;
+  readonly bos_token_id: number | null;
+  readonly eos_token_id: number | number[] | null;
+  readonly pad_token_id: number | null;
+}
+
+/** The schemas of those keys, to be spread into a family's own. */
+export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<DecoderJson[Key]> } = {
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  num_key_value_heads: size.nullable().optional(),
+  head_dim: size.nullable().optional(),
+  max_position_embeddings: size,
+  hidden_act: z.literal("silu").default("silu"),
+  initializer_range: z.number().gt(0).default(0.02),
+  rms_norm_eps: z.number().gt(0).optional(),
+  rope_theta: z.number().gt(0).optional(),
+  rope_scaling: z.null("scaled rotary positions are not supported").optional(),
+  rope_parameters: ropeParameters.optional(),
+  sliding_window: size.nullable().optional(),
+  tie_word_embeddings: z.boolean().default(false),
+  bos_token_id: id.nullable().default(null),
+  eos_token_id: z
+    .union([id, z.array(id)])
+    .nullable()
+    .default(null),
+  pad_token_id: id.nullable().default(null),
+};
+
+/** Keys that say nothing about what a model computes when it is run. */
+const ignored: ReadonlySet<string> = new Set([
+  "_name_or_path",
+  "architectures",
+  "attention_dropout",
+  "dtype",
+  "model_type",
+  "output_attentions",
+  "output_hidden_states",
+  "output_router_logits",
+  "return_dict",
+  "torch_dtype",
+  "transformers_version",
+  "use_cache",
+]);
+
+/** What a family does not say in the file where another does: transformers' own defaults. */
+export interface FamilyDefaults {
+  readonly kvHeads: number;
+  readonly ropeTheta: number;
+  readonly normEps: number;
+  readonly window: number;
+}
+
+/** Reads config.json by `schema`. Errors ("config") name `source`, the key and what is wrong. */
+export function parseConfig<T>(schema: z.ZodType<T>, json: unknown, source: string): T {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    fail("config", `${source}: not a JSON object`);
+  const known = Object.fromEntries(Object.entries(json).filter(([key]) => !ignored.has(key)));
+  const result = schema.safeParse(known);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const key = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]] : issue.path;
+  const what = issue.code === "unrecognized_keys" ? "unknown key" : issue.message;
+  return fail("config", `${source}: ${key.join(".")}: ${what}`);
+}
+
+/** The shared part of a config, checked for sizes that do not fit each other. */
+export function readDecoder(json: DecoderJson, defaults: FamilyDefaults, source: string): DecoderConfig {
+  const refuse = (key: string, what: string): never => fail("config", `${source}: ${key}: ${what}`);
+  const width = json.hidden_size;
+  const heads = json.num_attention_heads;
+  const kvHeads = json.num_key_value_heads === null ? heads : (json.num_key_value_heads ?? defaults.kvHeads);
+  const headDim = json.head_dim ?? width / heads;
+  if (heads % kvHeads !== 0)
+    refuse("num_key_value_heads", `${kvHeads} does not divide num_attention_heads (${heads})`);
+  if (!Number.isInteger(headDim))
+    refuse("hidden_size", `${width} is not divisible by num_attention_heads (${heads})`);
+  if (headDim % 2 !== 0) refuse("head_dim", `${headDim} is odd; rotary positions turn pairs`);
+  const eos = json.eos_token_id;
+  return {
+    vocabulary: json.vocab_size,
+    width,
+    layers: json.num_hidden_layers,
+    heads,
+    kvHeads,
+    headDim,
+    maxPositions: json.max_position_embeddings,
+    ropeTheta: json.rope_parameters?.rope_theta ?? json.rope_theta ?? defaults.ropeTheta,
+    normEps: json.rms_norm_eps ?? defaults.normEps,
+    window: json.sliding_window === undefined ? defaults.window : (json.sliding_window ?? 0),
+    tied: json.tie_word_embeddings,
+    initStd: json.initializer_range,
+    bosId: json.bos_token_id,
+    eosIds: eos === null ? [] : Array.isArray(eos) ? eos : [eos],
+    padId: json.pad_token_id,
+  };
+}
+
+/**
+ * The shared part of config.json, in the spelling that transformers 4 and 5, vLLM and llama.cpp's converter
+ * all read.
+ */
+export function writeDecoder(config: DecoderConfig): Record<string, unknown> {
+  const { eosIds } = config;
+  return {
+    vocab_size: config.vocabulary,
+    hidden_size: config.width,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    head_dim: config.headDim,
+    max_position_embeddings: config.maxPositions,
+    hidden_act: "silu",
+    initializer_range: config.initStd,
+    rms_norm_eps: config.normEps,
+    rope_theta: config.ropeTheta,
+    sliding_window: config.window === 0 ? null : config.window,
+    tie_word_embeddings: config.tied,
+    bos_token_id: config.bosId,
+    eos_token_id: eosIds.length === 0 ? null : eosIds.length === 1 ? eosIds[0] : eosIds,
+    pad_token_id: config.padId,
+  };
+}
+
+const floatKeys = [
+  "initializer_range",
+  "rms_norm_eps",
+  "rope_theta",
+  "router_aux_loss_coef",
+  "router_jitter_noise",
+];
+const wholeFloats = new RegExp(`^(  "(?:${floatKeys.join("|")})": -?\\d+)(,?)$`, "gm");
+
+/**
+ * The text of a config.json. transformers 5 takes no 0 where it wants a float, so these are written as 0.0.
+ */
+export function configText(json: Readonly<Record<string, unknown>>): string {
+  return `${JSON.stringify(json, null, 2).replace(wholeFloats, "$1.0$2")}\n`;
+}

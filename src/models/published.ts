@@ -1,0 +1,329 @@
+/**
+ * Shapes of published models, counted by one formula. Sources: each model's config.json and its paper or
+ * model card.
+ *
+ * D width, F hidden width of a feed-forward layer or of one expert, E experts, H heads, G key/value heads,
+ * C headDim.
+ */
+import { noParts, type ParameterCounts, type Part, parts, summarise } from "./counts.ts";
+
+interface GroupedAttention {
+  readonly kind: "grouped";
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Offsets on the four projections. */
+  readonly bias: boolean;
+  /** One learned logit a head that takes weight from the softmax (gpt-oss). */
+  readonly sinks: boolean;
+  /** RMSNorm of queries and keys: one weight vector for each head to share, or over all heads at once. */
+  readonly headNorm: "none" | "shared" | "all-heads";
+}
+
+/** Multi-head latent attention (DeepSeek-V2, section 2.1). */
+interface LatentAttention {
+  readonly kind: "latent";
+  readonly heads: number;
+  readonly queryRank: number;
+  readonly kvRank: number;
+  readonly plainDim: number;
+  readonly ropeDim: number;
+  readonly valueDim: number;
+}
+
+export type AttentionShape = GroupedAttention | LatentAttention;
+
+export interface DenseShape {
+  readonly kind: "dense";
+  readonly hidden: number;
+  /** Gate and up (three matrices) or only up (two). */
+  readonly gated: boolean;
+}
+
+export interface ExpertsShape {
+  readonly kind: "experts";
+  readonly experts: number;
+  readonly active: number;
+  readonly hidden: number;
+  readonly gated: boolean;
+  readonly bias: boolean;
+  /** E extra numbers: an offset of the logits, or one for selection only. */
+  readonly routerBias: boolean;
+  /** Hidden width of the experts every token passes; 0: none. */
+  readonly shared: number;
+}
+
+export interface LayersShape {
+  readonly layers: number;
+  /**
+   * Attentions a layer: a decoder of an encoder-decoder model has two. Each has a norm before it, as the
+   * feed-forward layer does.
+   */
+  readonly attentions: number;
+  readonly attention: AttentionShape;
+  readonly feedForward: DenseShape | ExpertsShape;
+}
+
+export interface ModelShape {
+  readonly kind: "shape";
+  readonly title: string;
+  readonly width: number;
+  readonly vocabulary: number;
+  readonly tied: boolean;
+  readonly layers: readonly LayersShape[];
+  /** Norms outside the layers: one a stack. */
+  readonly finalNorms: number;
+  /** Learned relative-position biases outside the layers (T5). */
+  readonly positionBias: number;
+  /** Weights no text token passes. */
+  readonly other: number;
+}
+
+/** A model of which only a sum is rumoured. */
+export interface RumouredShape {
+  readonly kind: "rumour";
+  readonly title: string;
+  readonly experts: number;
+  readonly active: number;
+  readonly expertParameters: number;
+}
+
+export type PublishedShape = ModelShape | RumouredShape;
+
+const plain = { kind: "grouped", bias: false, sinks: false, headNorm: "none" } as const;
+const swiglu = { kind: "experts", gated: true, bias: false, routerBias: false, shared: 0 } as const;
+const decoder = { kind: "shape", tied: false, finalNorms: 1, positionBias: 0, other: 0 } as const;
+
+const gptOssLayers = (layers: number, experts: number): LayersShape => ({
+  layers,
+  attentions: 1,
+  attention: {
+    kind: "grouped",
+    heads: 64,
+    kvHeads: 8,
+    headDim: 64,
+    bias: true,
+    sinks: true,
+    headNorm: "none",
+  },
+  feedForward: { ...swiglu, experts, active: 4, hidden: 2880, bias: true, routerBias: true },
+});
+const deepseekAttention: AttentionShape = {
+  kind: "latent",
+  heads: 128,
+  queryRank: 1536,
+  kvRank: 512,
+  plainDim: 128,
+  ropeDim: 64,
+  valueDim: 128,
+};
+const t5Base = { ...plain, heads: 12, kvHeads: 12, headDim: 64 } as const;
+const switchDense: DenseShape = { kind: "dense", hidden: 3072, gated: false };
+const switchExperts: ExpertsShape = { ...swiglu, experts: 8, active: 1, hidden: 3072, gated: false };
+
+export type PublishedName =
+  | "mixtral-8x7b"
+  | "mixtral-8x22b"
+  | "olmoe-1b-7b"
+  | "qwen3-30b-a3b"
+  | "gpt-oss-20b"
+  | "gpt-oss-120b"
+  | "deepseek-v3"
+  | "llama-4-scout"
+  | "switch-base-8"
+  | "gpt-4-rumoured";
+
+export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = {
+  "mixtral-8x7b": {
+    ...decoder,
+    title: "Mixtral 8x7B (Mistral AI 2023)",
+    width: 4096,
+    vocabulary: 32_000,
+    layers: [
+      {
+        layers: 32,
+        attentions: 1,
+        attention: { ...plain, heads: 32, kvHeads: 8, headDim: 128 },
+        feedForward: { ...swiglu, experts: 8, active: 2, hidden: 14_336 },
+      },
+    ],
+  },
+  "mixtral-8x22b": {
+    ...decoder,
+    title: "Mixtral 8x22B (Mistral AI 2024)",
+    width: 6144,
+    vocabulary: 32_000,
+    layers: [
+      {
+        layers: 56,
+        attentions: 1,
+        attention: { ...plain, heads: 48, kvHeads: 8, headDim: 128 },
+        feedForward: { ...swiglu, experts: 8, active: 2, hidden: 16_384 },
+      },
+    ],
+  },
+  "olmoe-1b-7b": {
+    ...decoder,
+    title: "OLMoE 1B-7B (Ai2 2024)",
+    width: 2048,
+    vocabulary: 50_304,
+    layers: [
+      {
+        layers: 16,
+        attentions: 1,
+        attention: { ...plain, heads: 16, kvHeads: 16, headDim: 128, headNorm: "all-heads" },
+        feedForward: { ...swiglu, experts: 64, active: 8, hidden: 1024 },
+      },
+    ],
+  },
+  "qwen3-30b-a3b": {
+    ...decoder,
+    title: "Qwen3 30B-A3B (Qwen 2025)",
+    width: 2048,
+    vocabulary: 151_936,
+    layers: [
+      {
+        layers: 48,
+        attentions: 1,
+        attention: { ...plain, heads: 32, kvHeads: 4, headDim: 128, headNorm: "shared" },
+        feedForward: { ...swiglu, experts: 128, active: 8, hidden: 768 },
+      },
+    ],
+  },
+  "gpt-oss-20b": {
+    ...decoder,
+    title: "gpt-oss 20b (OpenAI 2025)",
+    width: 2880,
+    vocabulary: 201_088,
+    layers: [gptOssLayers(24, 32)],
+  },
+  "gpt-oss-120b": {
+    ...decoder,
+    title: "gpt-oss 120b (OpenAI 2025)",
+    width: 2880,
+    vocabulary: 201_088,
+    layers: [gptOssLayers(36, 128)],
+  },
+  "deepseek-v3": {
+    ...decoder,
+    title: "DeepSeek-V3 (2024), without its multi-token prediction module",
+    width: 7168,
+    vocabulary: 129_280,
+    layers: [
+      {
+        layers: 3,
+        attentions: 1,
+        attention: deepseekAttention,
+        feedForward: { kind: "dense", hidden: 18_432, gated: true },
+      },
+      {
+        layers: 58,
+        attentions: 1,
+        attention: deepseekAttention,
+        feedForward: { ...swiglu, experts: 256, active: 8, hidden: 2048, routerBias: true, shared: 2048 },
+      },
+    ],
+  },
+  "llama-4-scout": {
+    ...decoder,
+    title: "Llama 4 Scout 17B-16E (Meta 2025); other: its vision tower",
+    width: 5120,
+    vocabulary: 202_048,
+    layers: [
+      {
+        layers: 48,
+        attentions: 1,
+        attention: { ...plain, heads: 40, kvHeads: 8, headDim: 128 },
+        feedForward: { ...swiglu, experts: 16, active: 1, hidden: 8192, shared: 8192 },
+      },
+    ],
+    other: 871_932_416,
+  },
+  "switch-base-8": {
+    ...decoder,
+    title: "Switch Transformer Base, 8 experts (Google 2021); active: encoder and decoder together",
+    width: 768,
+    vocabulary: 32_128,
+    tied: true,
+    finalNorms: 2,
+    positionBias: 2 * 32 * 12,
+    layers: [
+      { layers: 6, attentions: 1, attention: t5Base, feedForward: switchDense },
+      { layers: 6, attentions: 1, attention: t5Base, feedForward: switchExperts },
+      { layers: 6, attentions: 2, attention: t5Base, feedForward: switchDense },
+      { layers: 6, attentions: 2, attention: t5Base, feedForward: switchExperts },
+    ],
+  },
+  "gpt-4-rumoured": {
+    kind: "rumour",
+    title:
+      "GPT-4 as rumoured in 2023: 8 experts of 220 B each, 2 a token; nothing is published, and what they share is not known",
+    experts: 8,
+    active: 2,
+    expertParameters: 220e9,
+  },
+};
+
+export const publishedNames: readonly PublishedName[] = Object.keys(publishedModels) as PublishedName[];
+
+/** Weights in all and for one token, by part. */
+export function countShape(shape: PublishedShape): ParameterCounts {
+  if (shape.kind === "rumour") {
+    return summarise(
+      { ...noParts(), experts: shape.experts * shape.expertParameters },
+      shape.active / shape.experts,
+      false,
+    );
+  }
+  const totals = noParts();
+  const { width, vocabulary, tied } = shape;
+  totals.embedding = vocabulary * width;
+  totals.head = tied ? 0 : vocabulary * width;
+  totals.norms = shape.finalNorms * width;
+  totals.attention = shape.positionBias;
+  totals.other = shape.other;
+  let activeExperts = 0;
+  for (const group of shape.layers) {
+    const counts = countLayer(group, width);
+    for (const part of parts) totals[part] += group.layers * counts[part];
+    const { feedForward } = group;
+    if (feedForward.kind === "experts")
+      activeExperts += (group.layers * counts.experts * feedForward.active) / feedForward.experts;
+  }
+  return summarise(totals, totals.experts === 0 ? 0 : activeExperts / totals.experts, tied);
+}
+
+function countLayer(
+  { attention, attentions, feedForward }: LayersShape,
+  width: number,
+): Record<Part, number> {
+  const counts = noParts();
+  const { weights, norms } = countAttention(attention, width);
+  counts.attention = attentions * weights;
+  counts.norms = attentions * (norms + width) + width;
+  const matrices = feedForward.gated ? 3 : 2;
+  if (feedForward.kind === "dense") {
+    counts.mlp = matrices * width * feedForward.hidden;
+    return counts;
+  }
+  const { experts, hidden, bias, routerBias, shared } = feedForward;
+  const offsets = bias ? (matrices - 1) * hidden + width : 0;
+  counts.experts = experts * (matrices * width * hidden + offsets);
+  counts.router = experts * width + (routerBias ? experts : 0);
+  counts.mlp = matrices * width * shared;
+  return counts;
+}
+
+function countAttention(shape: AttentionShape, width: number): { weights: number; norms: number } {
+  if (shape.kind === "latent") {
+    const { heads, queryRank, kvRank, plainDim, ropeDim, valueDim } = shape;
+    const query = width * queryRank + queryRank * heads * (plainDim + ropeDim);
+    const keyValue = width * (kvRank + ropeDim) + kvRank * heads * (plainDim + valueDim);
+    return { weights: query + keyValue + heads * valueDim * width, norms: queryRank + kvRank };
+  }
+  const { heads, kvHeads, headDim, bias, sinks, headNorm } = shape;
+  const inner = (heads + 2 * kvHeads) * headDim;
+  const weights = width * inner + heads * headDim * width + (bias ? inner + width : 0) + (sinks ? heads : 0);
+  const norms = { none: 0, shared: 2 * headDim, "all-heads": (heads + kvHeads) * headDim }[headNorm];
+  return { weights, norms };
+}

@@ -1,0 +1,93 @@
+import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
+import { type Context, gelu, groupedMatmul, relu, swiglu, type Tensor } from "../tensor/index.ts";
+
+/**
+ * Experts: stacked weights behind one interface, so that their maths is written once for every model.
+ *
+ * D width, E experts, F expert hidden width, R rows sorted by expert.
+ */
+export interface Experts extends Module {
+  readonly count: number;
+  /** x_RD [R,D], expert e owning rows offsets[e] to offsets[e+1] (i32 [E+1]) -> y_RD [R,D]; rows past the last offset give zeros. */
+  forward(x_RD: Tensor, offsets_E1: Tensor, context: Context): Tensor;
+}
+
+export interface ExpertsOptions {
+  /** E. */
+  readonly count: number;
+  /** D. */
+  readonly width: number;
+  /** F. */
+  readonly hidden: number;
+  /** Standard deviation of the initial weights. */
+  readonly std?: number;
+  /** The same for the weights that write to the residual, if they are to start smaller. */
+  readonly outStd?: number;
+}
+
+/** down(silu(gate(x)) * up(x)) (Shazeer 2020, "GLU variants improve Transformer"): Mixtral and most models since. */
+export class SwigluExperts implements Experts {
+  readonly count: number;
+  /** Gate rows first, then up: [E, 2F, D]. */
+  readonly gateUp_EGD: Parameter;
+  readonly down_EDF: Parameter;
+
+  constructor(options: ExpertsOptions) {
+    const { count, width, hidden, std = 0.02, outStd = std } = options;
+    this.count = count;
+    this.gateUp_EGD = new Parameter([count, 2 * hidden, width], { kind: "normal", std });
+    this.down_EDF = new Parameter([count, width, hidden], { kind: "normal", std: outStd });
+  }
+
+  *tensors(): Iterable<NamedParameter> {
+    yield ["gateUp", this.gateUp_EGD];
+    yield ["down", this.down_EDF];
+  }
+
+  forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
+    const options = { transW: true, precision };
+    const hidden_RF = swiglu(groupedMatmul(x_RD, this.gateUp_EGD.value, offsets_E1, options));
+    return groupedMatmul(hidden_RF, this.down_EDF.value, offsets_E1, options);
+  }
+}
+
+/** wo(act(wi(x))), without biases: ReLU as in Switch Transformer, or GELU. */
+class TwoLayerExperts implements Experts {
+  readonly count: number;
+  readonly wi_EFD: Parameter;
+  readonly wo_EDF: Parameter;
+  private readonly activation: (x: Tensor) => Tensor;
+
+  constructor(
+    { count, width, hidden, std = 0.02, outStd = std }: ExpertsOptions,
+    activation: (x: Tensor) => Tensor,
+  ) {
+    this.count = count;
+    this.wi_EFD = new Parameter([count, hidden, width], { kind: "normal", std });
+    this.wo_EDF = new Parameter([count, width, hidden], { kind: "normal", std: outStd });
+    this.activation = activation;
+  }
+
+  *tensors(): Iterable<NamedParameter> {
+    yield ["wi", this.wi_EFD];
+    yield ["wo", this.wo_EDF];
+  }
+
+  forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
+    const options = { transW: true, precision };
+    const hidden_RF = this.activation(groupedMatmul(x_RD, this.wi_EFD.value, offsets_E1, options));
+    return groupedMatmul(hidden_RF, this.wo_EDF.value, offsets_E1, options);
+  }
+}
+
+export class ReluExperts extends TwoLayerExperts {
+  constructor(options: ExpertsOptions) {
+    super(options, relu);
+  }
+}
+
+export class GeluExperts extends TwoLayerExperts {
+  constructor(options: ExpertsOptions) {
+    super(options, gelu);
+  }
+}

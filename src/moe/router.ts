@@ -1,0 +1,79 @@
+import { fail } from "../errors.ts";
+import { type Module, type NamedParameter, within } from "../nn/module.ts";
+import { type Context, show, type Tensor } from "../tensor/index.ts";
+import { SelectionBias } from "./bias.ts";
+import { createGate, type Gate } from "./gate.ts";
+import { GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
+import { type Route, routeLogits } from "./route.ts";
+import { columnsOf, type RoutingSpec } from "./spec.ts";
+
+/** What a router may need beside the tokens. */
+export interface RouteOptions {
+  /** i32 [T], for a hash gate. */
+  readonly tokenIds?: Tensor | null;
+  /** One a token, for label-level routing. */
+  readonly labels?: readonly string[] | null;
+}
+
+export interface RouterOptions {
+  readonly spec: RoutingSpec;
+  /** D, the width of a token. */
+  readonly width: number;
+  /** Names the router's random streams, so that layers draw apart. */
+  readonly layer?: number;
+  /** Standard deviation of the gate's initial weights. */
+  readonly std?: number;
+}
+
+/** A routing spec with its weights: from tokens to a {@link Route}. */
+export class Router implements Module {
+  readonly spec: RoutingSpec;
+  readonly width: number;
+  readonly layer: number;
+  readonly gate: Gate;
+  /** Trainable noise, or null. */
+  readonly noise: GaussianNoise | null;
+  /** Selection-only bias, or null; call its `update` after each training step. */
+  readonly bias: SelectionBias | null;
+
+  constructor({ spec, width, layer = 0, std = 0.02 }: RouterOptions) {
+    this.spec = spec;
+    this.width = width;
+    this.layer = layer;
+    this.gate = createGate(spec, width, std);
+    this.noise = spec.noise?.kind === "gaussian" ? new GaussianNoise(columnsOf(spec), width) : null;
+    this.bias = spec.bias ? new SelectionBias(spec.experts, spec.bias.rate) : null;
+  }
+
+  *tensors(): Iterable<NamedParameter> {
+    yield* within("gate", this.gate);
+    if (this.noise) yield* within("noise", this.noise);
+    if (this.bias) yield* this.bias.tensors();
+  }
+
+  /** Routes x_TD [T,D], f32. Logits are f32 whatever the context's precision. */
+  route(x_TD: Tensor, context: Context, options: RouteOptions = {}): Route {
+    if (x_TD.rank !== 2 || x_TD.shape[1] !== this.width) {
+      fail("shape", `router: tokens ${show(x_TD.shape)}, but it takes [T, ${this.width}]`);
+    }
+    const input_TD = this.jittered(x_TD, context);
+    const clean = this.gate.logits(input_TD, context, options.tokenIds ?? null);
+    const noise = this.noisy(clean, input_TD, context);
+    return routeLogits(this.spec, noise?.noisy_TE ?? clean, {
+      noise,
+      bias_E: this.bias?.bias_E.value ?? null,
+      labels: options.labels ?? null,
+    });
+  }
+
+  private jittered(x_TD: Tensor, context: Context): Tensor {
+    const { noise } = this.spec;
+    if (noise?.kind !== "jitter" || !context.training) return x_TD;
+    return jitter(x_TD, noise.epsilon, context.random(`jitter:${this.layer}`));
+  }
+
+  private noisy(clean_TE: Tensor, x_TD: Tensor, context: Context): NoisyLogits | null {
+    if (!this.noise || !context.training) return null;
+    return this.noise.disturb(clean_TE, x_TD, context.random(`noise:${this.layer}`));
+  }
+}

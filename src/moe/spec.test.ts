@@ -1,0 +1,94 @@
+import { expect, test } from "vitest";
+import { ConclaveError } from "../errors.ts";
+import { parseLossSpec } from "./balance.ts";
+import { parseRoutingSpec } from "./spec.ts";
+
+const select = { by: "token", k: 2 };
+
+test("defaults are filled in, short forms spelt out, and a parsed spec parses to itself", () => {
+  const spec = parseRoutingSpec({
+    experts: 8,
+    k: 2,
+    gate: "cosine",
+    bias: "selection-only",
+    noise: "gaussian",
+    normalise: true,
+  });
+  expect(spec).toEqual({
+    experts: 8,
+    gate: { kind: "cosine", width: 4, temperature: 0.07 },
+    score: "softmax",
+    order: "score-then-select",
+    select: { by: "token", k: 2 },
+    groups: null,
+    bias: { kind: "selection-only", rate: 0.001 },
+    noise: { kind: "gaussian" },
+    normalise: { epsilon: 1e-20 },
+    scale: 1,
+    weightAt: "output",
+    capacity: null,
+  });
+  expect(parseRoutingSpec(JSON.parse(JSON.stringify(spec)))).toEqual(spec);
+});
+
+const refused: readonly [key: string, spec: Record<string, unknown>][] = [
+  ["epxerts", { experts: 8, select, epxerts: 1 }],
+  ["experts", { experts: 0, select }],
+  ["experts", { experts: 2.5, select }],
+  ["select", { experts: 8 }],
+  ["select.k", { experts: 8, select: { by: "token" } }],
+  ["select.k", { experts: 8, select: { by: "token", k: 9 } }],
+  ["select.k", { experts: 8, k: 9 }],
+  ["select.k", { experts: 8, select: { by: "token", k: 2, topP: 0.5 } }],
+  ["select.topP", { experts: 8, select: { by: "token", topP: 1.2 } }],
+  ["select.maxK", { experts: 8, select: { by: "token", topP: 0.9, maxK: 9 } }],
+  ["select.maxK", { experts: 8, select: { by: "token", maxK: 2 } }],
+  ["select.by", { experts: 8, select: { by: "chance" } }],
+  ["select.slots", { experts: 8, select: { by: "soft", slots: 0 } }],
+  ["select.capacityFactor", { experts: 8, select: { by: "expert" } }],
+  ["select.table.text", { experts: 2, select: { by: "label", table: { text: [2] } } }],
+  ["select.table.text", { experts: 4, select: { by: "label", table: { text: [1, 1] } } }],
+  ["select.table", { experts: 4, select: { by: "label", table: {} } }],
+  ["gate.kind", { experts: 8, select, gate: "oracle" }],
+  ["gate.temperature", { experts: 8, select, gate: { kind: "cosine", temperature: 0 } }],
+  ["gate.vocabulary", { experts: 8, select, gate: "hash" }],
+  ["gate.temperature", { experts: 8, select, gate: { kind: "linear", temperature: 1 } }],
+  ["score", { experts: 8, select, score: "max" }],
+  ["groups.count", { experts: 8, select, groups: { count: 3, keep: 1 } }],
+  ["groups.keep", { experts: 8, select, groups: { count: 4, keep: 5 } }],
+  ["groups.keep", { experts: 8, select: { by: "token", k: 3 }, groups: { count: 4, keep: 1 } }],
+  ["groups.score", { experts: 4, select, groups: { count: 4, keep: 2, score: "top2-sum" } }],
+  ["capacity.factor", { experts: 8, select, capacity: { factor: 0 } }],
+  ["capacity.overflow", { experts: 8, select, capacity: { factor: 1, overflow: "spill" } }],
+  ["noise.epsilon", { experts: 8, select, noise: { kind: "jitter", epsilon: 1 } }],
+  ["bias.rate", { experts: 8, select, bias: { kind: "selection-only", rate: -1 } }],
+  ["scale", { experts: 8, select, scale: 0 }],
+  ["weightAt", { experts: 8, select, weightAt: "middle" }],
+  ["order", { experts: 8, select: { by: "token", topP: 0.5 }, order: "select-then-score" }],
+  ["capacity", { experts: 8, select: { by: "expert", capacityFactor: 2 }, capacity: { factor: 1 } }],
+  ["score", { experts: 8, select: { by: "soft" }, score: "sigmoid" }],
+  ["noise", { experts: 8, select, gate: { kind: "hash", vocabulary: 10 }, noise: "jitter" }],
+];
+
+test.each(refused)("%s is named when it is wrong: %j", (key, spec) => {
+  const error = errorOf(() => parseRoutingSpec(spec));
+  expect(error.code).toBe("spec");
+  expect(error.message).toMatch(new RegExp(`^routing spec: ${key.replaceAll(".", "\\.")}: [^\\n]+$`));
+});
+
+test("a loss without a meaning for the routing is refused by name", () => {
+  const spec = parseRoutingSpec({ experts: 4, select });
+  expect(errorOf(() => parseLossSpec({ load: 0.1 }, spec)).message).toMatch(/^losses: load: .*gaussian/);
+  expect(errorOf(() => parseLossSpec({ ballance: 0.1 }, spec)).message).toBe("losses: ballance: unknown key");
+  expect(parseLossSpec({ balance: 0.01 }, spec)).toMatchObject({ balance: 0.01, z: 0 });
+});
+
+function errorOf(body: () => unknown): ConclaveError {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof ConclaveError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}

@@ -1,0 +1,121 @@
+import { expect, test } from "vitest";
+import { createReferenceKernels } from "../kernels/reference/index.ts";
+import { context, Device, scope, tensor } from "../tensor/index.ts";
+import { Attention } from "./attention.ts";
+import { Embedding } from "./embedding.ts";
+import { Linear } from "./linear.ts";
+import { SwigluMlp } from "./mlp.ts";
+import { countParameters, type Module, type NamedParameter, Parameter, within } from "./module.ts";
+import { RmsNorm } from "./norm.ts";
+import { allocate, materialise } from "./parameters.ts";
+import { Rotary, rotate } from "./rope.ts";
+
+const device = new Device(createReferenceKernels());
+const ctx = context();
+
+/** The module as one tree, to be materialised. */
+function tree(parts: Readonly<Record<string, Module>>): Module {
+  return {
+    *tensors(): Iterable<NamedParameter> {
+      for (const [name, part] of Object.entries(parts)) yield* within(name, part);
+    },
+  };
+}
+
+test("a weight's initial value depends on the seed and its name alone", async () => {
+  const values = async (
+    parts: Record<string, Module>,
+    seed: number,
+    of: Linear,
+  ): Promise<ArrayLike<number>> => {
+    materialise(tree(parts), device, seed);
+    return of.weight.value.data();
+  };
+  const a = new Linear(3, 5);
+  const first = await values({ a }, 1, a);
+  expect(await values({ before: new Linear(7, 2), a, after: new RmsNorm(4) }, 1, a)).toEqual(first);
+  expect(await values({ a }, 2, a)).not.toEqual(first);
+  expect(await values({ b: a }, 1, a)).not.toEqual(first);
+});
+
+test("the arena holds decayed weights first, each on a 64-byte boundary, and is what parameters see", async () => {
+  const [norm, linear] = [new RmsNorm(5), new Linear(3, 7, { bias: true })];
+  const arena = materialise(tree({ norm, linear }), device, 0);
+  const places = Object.fromEntries([...arena.places].map(([name, { start }]) => [name, start]));
+  expect(places).toEqual({ "linear.weight": 0, "norm.weight": 32, "linear.bias": 48 });
+  expect(arena.decayed).toBe(32);
+  expect(arena.values.size).toBe(64);
+  arena.values.view([5], 32).write(Float32Array.of(1, 2, 3, 4, 5));
+  expect([...(await norm.weight.value.data())]).toEqual([1, 2, 3, 4, 5]);
+});
+
+test("a parameter says what is wrong: no value yet, or one of another shape", () => {
+  const parameter = new Parameter([2, 3], { kind: "zeros" });
+  expect(() => parameter.value).toThrow("a parameter of shape [2, 3] has no value yet");
+  expect(() => parameter.bind(tensor(device, new Float32Array(6), [3, 2]))).toThrow(
+    "a parameter of shape [2, 3] was given [3, 2]",
+  );
+});
+
+test("parameters are counted without memory", () => {
+  const live = device.memory.live;
+  expect(countParameters(new SwigluMlp(100_000, 400_000))).toBe(3 * 100_000 * 400_000);
+  expect(device.memory.live).toBe(live);
+});
+
+test("Linear is x W^T + b, worked by hand; bf16 weights give the same where they are exact", async () => {
+  for (const dtype of ["f32", "bf16"] as const) {
+    const linear = new Linear(2, 3, { bias: true });
+    allocate(linear, device, (_, { decay }) => (decay ? dtype : "f32"));
+    const weights = Float32Array.of(1, 2, 3, 4, 5, 6);
+    linear.weight.value.write(
+      dtype === "f32" ? weights : Uint16Array.from(new Uint32Array(weights.buffer), (word) => word >>> 16),
+    );
+    linear.bias!.value.write(Float32Array.of(10, 20, 30));
+    const y = linear.forward(tensor(device, [1, -1, 0.5, 2], [2, 2]), ctx);
+    expect([...(await y.data())]).toEqual([9, 19, 29, 14.5, 29.5, 44.5]);
+  }
+});
+
+test("a tied head scores each row of the embedding", async () => {
+  const embedding = new Embedding(3, 2);
+  allocate(embedding, device);
+  embedding.weight.value.write(Float32Array.of(1, 0, 0, 1, 2, 2));
+  const x_TD = embedding.forward(tensor(device, Int32Array.of(2, 0)));
+  expect([...(await x_TD.data())]).toEqual([2, 2, 1, 0]);
+  expect([...(await embedding.logits(x_TD, ctx).data())]).toEqual([2, 2, 8, 1, 0, 2]);
+});
+
+test("rotated queries and keys meet by their distance alone, over a table that grows", async () => {
+  const rotary = new Rotary(4, 100);
+  const at = async (position: number, x: number[]): Promise<number[]> => {
+    const turned = scope(() =>
+      rotate(tensor(device, x, [1, 1, 1, 4]), rotary.sequence(device, 1, 1, position)),
+    );
+    return Array.from(await turned.data());
+  };
+  const dot = (a: number[], b: number[]): number => a.reduce((sum, value, i) => sum + value * b[i], 0);
+  const [q, k] = [
+    [0.3, -1, 0.5, 2],
+    [1, 0.2, -0.7, 0.4],
+  ];
+  const near = dot(await at(3, q), await at(1, k));
+  expect(dot(await at(92, q), await at(90, k))).toBeCloseTo(near, 5);
+  expect(Math.abs(dot(await at(4, q), await at(1, k)) - near)).toBeGreaterThan(0.01);
+  // Feature i turns with feature i + 2, by position * 100^(-2i/4): worked by hand for position 1.
+  const [first, second] = [1, 0.1];
+  const expected = [
+    1 * Math.cos(first) + 0.7 * Math.sin(first),
+    0.2 * Math.cos(second) - 0.4 * Math.sin(second),
+    -0.7 * Math.cos(first) + 1 * Math.sin(first),
+    0.4 * Math.cos(second) + 0.2 * Math.sin(second),
+  ];
+  (await at(1, k)).forEach((value, i) => {
+    expect(value).toBeCloseTo(expected[i], 6);
+  });
+});
+
+test("attention refuses heads that cannot share", () => {
+  const options = { width: 8, heads: 4, kvHeads: 3, headDim: 2, window: 0, std: 0.02, outStd: 0.02 };
+  expect(() => new Attention(options)).toThrow("attention: 4 heads cannot share 3 key/value heads evenly");
+});

@@ -1,0 +1,31 @@
+import { fail } from "../errors.ts";
+import type { Op } from "./op.ts";
+import { recordNode } from "./tape.ts";
+import { empty, type Tensor } from "./tensor.ts";
+
+/** Checks, allocates, runs and records `op`. All outputs are returned. */
+export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): readonly Tensor[] {
+  const { device } = inputs[0];
+  for (const input of inputs) {
+    if (input.device !== device) fail("state", `${op.name}: inputs are on different devices`);
+  }
+  const outputs = op
+    .shape(inputs, attrs)
+    .map((spec) =>
+      "viewAt" in spec ? inputs[0].view(spec.shape, spec.viewAt) : empty(device, spec.shape, spec.dtype),
+    );
+  if (outputs.some((output) => output.size > 0)) op.forward(device.kernels.run, inputs, outputs, attrs);
+  for (const output of outputs) if (output.dtype === "i32") inheritRange(output, inputs);
+  recordNode(op as Op<unknown>, inputs, outputs, attrs);
+  return outputs;
+}
+
+/** {@link applyAll} for an operation of which only the result is of use. */
+export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor {
+  return applyAll(op, inputs, attrs)[0];
+}
+
+/** Every operation from i32 to i32 moves values and makes no new ones. */
+function inheritRange(output: Tensor, inputs: readonly Tensor[]): void {
+  for (const input of inputs) if (input.dtype === "i32") output.widenHostRange(input.hostRange);
+}

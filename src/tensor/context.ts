@@ -1,0 +1,28 @@
+import { Random } from "./random.ts";
+
+/** Precision of matrix products: "bf16" rounds their inputs to bf16 and sums in f32. All else is always f32. */
+export type Precision = "f32" | "bf16";
+
+/** Told every named intermediate value; models do not know who listens. */
+export type Tap = (name: string, layer: number, value: unknown) => void;
+
+/** What a forward pass needs to know besides its inputs. */
+export interface Context {
+  /** True turns on what only training does: router noise, jitter. */
+  readonly training: boolean;
+  readonly precision: Precision;
+  readonly tap: Tap;
+  /** A random stream of this step by name, e.g. "noise:3" for layer 3. */
+  readonly random: (stream: string) => Random;
+}
+
+/** A context with defaults: inference in f32, nobody listening, seed 0. */
+export function context(options: Partial<Context> = {}): Context {
+  return {
+    training: false,
+    precision: "f32",
+    tap: () => {},
+    random: (stream) => new Random(0, stream),
+    ...options,
+  };
+}

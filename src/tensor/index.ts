@@ -1,0 +1,10 @@
+export type { DType } from "../kernels/abi.ts";
+export { apply, applyAll } from "./apply.ts";
+export { type Context, context, type Precision, type Tap } from "./context.ts";
+export { type Block, Device, type MemoryFigures, sizeOf } from "./device.ts";
+export type { InputGrads, Op, OutputSpec, VjpContext } from "./op.ts";
+export * from "./ops/index.ts";
+export { philox4x32, Random } from "./random.ts";
+export { keep, scope } from "./scope.ts";
+export { addInto, gradients, Tape, watch, withoutTape } from "./tape.ts";
+export { empty, full, type HostArray, type Shape, show, Tensor, tensor } from "./tensor.ts";

@@ -1,0 +1,13 @@
+export { swiglu } from "./activation.ts";
+export { type AttentionOptions, attention } from "./attention.ts";
+export * from "./elementwise.ts";
+export { type GroupedMatmulOptions, groupedMatmul } from "./grouped.ts";
+export { crossEntropy } from "./loss.ts";
+export { type MatmulOptions, matmul } from "./matmul.ts";
+export { layerNorm, rmsNorm } from "./norm.ts";
+export { type AdamwStep, adamwStep, clipScale, sumSquares } from "./optimizer.ts";
+export { max, mean, min, type ReduceOptions, sum } from "./reduce.ts";
+export { type RopeOptions, type RopeTable, rope, ropeTable } from "./rope.ts";
+export { combineRows, dispatchRows, gatherRows, scatterAddRows } from "./rows.ts";
+export { cast, concat, expand, permute, reshape, slice, transpose } from "./shape.ts";
+export { logSumExp, softmax, takeAlong, topk } from "./softmax.ts";

@@ -1,0 +1,99 @@
+// T tokens, H heads.
+
+import { apply } from "../apply.ts";
+import { type Device, sizeOf } from "../device.ts";
+import { check, checkDtype, checkIds, checkShape, f32, type Op, type VjpContext } from "../op.ts";
+import { scope } from "../scope.ts";
+import { empty, show, type Tensor, tensor } from "../tensor.ts";
+import { expand, reshape } from "./shape.ts";
+
+/** Cosines and sines of the angles by which pairs turn: each [positions, rotary / 2]. */
+export interface RopeTable {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
+/** The angles of rotary position embedding (Su et al. 2021, section 3.2.2): pair i of `rotary / 2` turns by position * theta^(-2i / rotary). */
+export function ropeTable(device: Device, positions: number, rotary: number, theta: number): RopeTable {
+  check(Number.isInteger(positions) && positions > 0, "ropeTable", () => `positions is ${positions}`);
+  check(
+    Number.isInteger(rotary) && rotary > 0 && rotary % 2 === 0,
+    "ropeTable",
+    () => `rotary is ${rotary}, not an even number above 0`,
+  );
+  check(theta > 0, "ropeTable", () => `theta is ${theta}`);
+  const half = rotary / 2;
+  const angles = Float64Array.from(
+    { length: positions * half },
+    (_, i) => Math.floor(i / half) * theta ** (-(i % half) / half),
+  );
+  return {
+    cos: tensor(device, Float32Array.from(angles, Math.cos), [positions, half]),
+    sin: tensor(device, Float32Array.from(angles, Math.sin), [positions, half]),
+  };
+}
+
+interface RopeAttrs {
+  readonly interleaved: boolean;
+}
+
+type RopeContext = Pick<VjpContext<RopeAttrs>, "run" | "inputs" | "attrs">;
+
+function turn({ run, inputs, attrs }: RopeContext, from: Tensor, to: Tensor, inverse: boolean): void {
+  const [{ shape }, cos, sin, position] = inputs;
+  const [heads, headDim] = shape.slice(-2);
+  const leading = shape.slice(0, -2);
+  const tokens = sizeOf(leading);
+  scope(() => {
+    const each = position.size === tokens ? position : expand(reshape(position, leading.slice(-1)), leading);
+    const places = { x: from.buf, cos: cos.buf, sin: sin.buf, position: each.buf, out: to.buf };
+    run.rope({ ...places, tokens, heads, headDim, rotary: 2 * cos.shape[1], ...attrs, inverse });
+  });
+}
+
+const ropeOp: Op<RopeAttrs> = {
+  name: "rope",
+  shape([x, cos, sin, position]) {
+    checkDtype("rope", "x", x, ["f32"]);
+    check(x.rank >= 3, "rope", () => `x ${show(x.shape)} is not [..., tokens, heads, headDim]`);
+    checkDtype("rope", "cos", cos, ["f32"]);
+    checkDtype("rope", "sin", sin, ["f32"]);
+    check(cos.rank === 2, "rope", () => `the table ${show(cos.shape)} is not [positions, rotary / 2]`);
+    checkShape("rope", "sin", sin, cos.shape);
+    const [positions, half] = cos.shape;
+    const headDim = x.shape[x.rank - 1];
+    check(
+      2 * half <= headDim,
+      "rope",
+      () => `the table turns ${2 * half} of a head of ${headDim} in ${show(x.shape)}`,
+    );
+    checkIds("rope", "position", position, positions, 0);
+    const leading = x.shape.slice(0, -2);
+    const counts = [sizeOf(leading.slice(-1)), sizeOf(leading)];
+    check(
+      counts.includes(position.size),
+      "rope",
+      () => `position ${show(position.shape)} for x ${show(x.shape)}: it takes ${counts.join(" or ")}`,
+    );
+    return [f32(x.shape)];
+  },
+  forward: (run, inputs, [out], attrs) => turn({ run, inputs, attrs }, inputs[0], out, false),
+  vjp(context) {
+    const dx = empty(context.grad.device, context.grad.shape);
+    turn(context, context.grad, dx, true);
+    return [dx, null, null, null];
+  },
+};
+
+export interface RopeOptions {
+  /** Pairs are (2i, 2i + 1), as in the paper; else (i, i + rotary / 2), as in the Llama family. */
+  readonly interleaved?: boolean;
+}
+
+/**
+ * Turns each pair of the first `rotary` elements of every head by the table's angle at its token's position; the rest is
+ * copied. x [..., T, H, headDim]; position i32: one a token, or [T] for all leading axes alike.
+ */
+export function rope(x: Tensor, table: RopeTable, position: Tensor, options: RopeOptions = {}): Tensor {
+  return apply(ropeOp, [x, table.cos, table.sin, position], { interleaved: options.interleaved ?? false });
+}

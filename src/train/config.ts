@@ -1,0 +1,222 @@
+/** The configuration of a training run: its keys, their checks, and how presets, files and flags make one. */
+import { z } from "zod";
+import { fail } from "../errors.ts";
+import { type LossSpec, lossNames, lossSpecSchema, misfitOf, type RoutingSpec, routingSpecSchema, whyNot } from "../moe/index.ts";
+import type { Precision } from "../tensor/index.ts";
+import { type PresetName, presets } from "./presets.ts";
+
+export interface TrainConfig {
+  readonly model: {
+    /** D, the width of the residual stream. */
+    readonly width: number;
+    readonly layers: number;
+    readonly heads: number;
+    /** Key and value heads; divides `heads`. */
+    readonly kvHeads: number;
+    /** Width of a head, even; null: width / heads. */
+    readonly headDim: number | null;
+    /** F, the hidden width of one expert. */
+    readonly expertWidth: number;
+    readonly routing: RoutingSpec;
+    /** Experts that every token passes besides the routed ones; 0 for none. */
+    readonly sharedExperts: number;
+    /** Whether the output layer is the embedding. */
+    readonly tieEmbeddings: boolean;
+    readonly ropeTheta: number;
+    /** Standard deviation of the first weights. */
+    readonly initStd: number;
+  };
+  readonly data: {
+    /** Files and folders of text, each a domain (`name=path` names it); empty: the caller's own corpus. */
+    readonly paths: readonly string[];
+    /** Share of the text kept out of training, in (0, 0.5]. */
+    readonly heldOutShare: number;
+    /** V, entries of the tokenizer that is trained on the text. */
+    readonly vocabSize: number;
+    /** S, tokens a window. */
+    readonly sequence: number;
+    /** B, windows a step. */
+    readonly batch: number;
+  };
+  readonly optimizer: {
+    /** Highest learning rate, reached after `warmup` steps. */
+    readonly lr: number;
+    /** Learning rate of the last step. */
+    readonly minLr: number;
+    readonly warmup: number;
+    readonly betas: readonly [number, number];
+    readonly eps: number;
+    /** Decoupled weight decay of matrices. */
+    readonly decay: number;
+    /** Largest global norm of the gradient. */
+    readonly clip: number;
+  };
+  /** Coefficients of the router's losses; 0 leaves one out. */
+  readonly losses: LossSpec;
+  readonly precision: Precision;
+  readonly seed: number;
+  readonly steps: number;
+  /** Steps between two held-out evaluations. */
+  readonly evalEvery: number;
+  /** Windows of an evaluation on the way (the last one takes the whole held-out text). */
+  readonly evalWindows: number;
+  readonly checkpointEvery: number;
+  /** How many checkpoints stay on the disk. */
+  readonly keepCheckpoints: number;
+  /** Whether a dense model with the same active parameters is trained beside it. */
+  readonly twin: boolean;
+}
+
+const count = z.int().positive();
+const positive = z.number().positive();
+const beta = z.number().nonnegative().lt(1);
+
+const schema = z
+  .strictObject({
+    model: z.strictObject({
+      width: count,
+      layers: count,
+      heads: count,
+      kvHeads: count,
+      headDim: count.nullable(),
+      expertWidth: count,
+      routing: routingSpecSchema,
+      sharedExperts: z.int().nonnegative(),
+      tieEmbeddings: z.boolean(),
+      ropeTheta: positive,
+      initStd: positive,
+    }),
+    data: z.strictObject({
+      paths: z.array(z.string().min(1)),
+      heldOutShare: z.number().positive().max(0.5),
+      vocabSize: z.int().min(257),
+      sequence: count,
+      batch: count,
+    }),
+    optimizer: z.strictObject({
+      lr: positive,
+      minLr: z.number().nonnegative(),
+      warmup: z.int().nonnegative(),
+      betas: z.tuple([beta, beta]),
+      eps: positive,
+      decay: z.number().nonnegative(),
+      clip: positive,
+    }),
+    losses: lossSpecSchema,
+    precision: z.enum(["bf16", "f32"]),
+    seed: z.int().nonnegative().max(0xffffffff),
+    steps: count,
+    evalEvery: count,
+    evalWindows: count,
+    checkpointEvery: count,
+    keepCheckpoints: count,
+    twin: z.boolean(),
+  })
+  .superRefine(({ model, data, losses, optimizer, steps }, context) => {
+    const wrong = (path: string, message: string): void => {
+      context.addIssue({ code: "custom", path: path.split("."), message });
+    };
+    const { width, heads, kvHeads, headDim } = model;
+    if (headDim === null && width % heads !== 0) wrong("model.width", `${width} is not divisible by ${heads} heads`);
+    else if ((headDim ?? width / heads) % 2 !== 0) {
+      wrong("model.headDim", `${headDim ?? width / heads} is odd; rotary embedding turns pairs`);
+    }
+    if (heads % kvHeads !== 0) wrong("model.heads", `${heads} is not divisible by ${kvHeads} kvHeads`);
+    const { gate } = model.routing;
+    if (gate.kind === "hash" && gate.vocabulary < data.vocabSize) {
+      wrong("model.routing.gate.vocabulary", `${gate.vocabulary} is less than data.vocabSize, ${data.vocabSize}`);
+    }
+    const misfit = misfitOf(losses, model.routing);
+    if (misfit) wrong(`losses.${misfit.name}`, misfit.why);
+    if (optimizer.warmup > steps) {
+      wrong("optimizer.warmup", `${optimizer.warmup} steps of warm-up are more than the run's ${steps} steps`);
+    }
+    if (optimizer.minLr > optimizer.lr) wrong("optimizer.minLr", `${optimizer.minLr} is above lr, ${optimizer.lr}`);
+  });
+
+export interface ConfigSources {
+  /** What the other sources build on; "small" when absent. */
+  readonly preset?: PresetName;
+  /** A parsed JSON file: any of the keys. */
+  readonly file?: { readonly path: string; readonly json: unknown };
+  /** Keys from the command line, which win. */
+  readonly overrides?: Json;
+}
+
+/** A JSON object. */
+export type Json = { readonly [key: string]: unknown };
+
+/**
+ * The run's configuration: the preset, with the file's keys over it and the overrides over both. Keys of `model.routing` are replaced
+ * whole (a `select` of another kind brings its own fields). Error "config": one line naming the source and the key.
+ */
+export function resolveConfig(sources: ConfigSources = {}): TrainConfig {
+  const { preset = "small", file, overrides = {} } = sources;
+  if (!Object.hasOwn(presets, preset)) {
+    fail("config", `preset ${JSON.stringify(preset)} is not known; there are ${Object.keys(presets).join(", ")}`);
+  }
+  if (file && !isObject(file.json)) fail("config", `${file.path}: the file holds no JSON object`);
+  const fromFile = (file?.json ?? {}) as Json;
+  const given = merge(fromFile, overrides, []);
+  const merged = merge(merge(presets[preset], fromFile, []), overrides, []);
+  const nameOf = (path: readonly string[]): string => {
+    if (holds(overrides, path)) return "command line";
+    return file && holds(fromFile, path) ? file.path : `preset ${preset}`;
+  };
+  return parse(withoutMisfits(merged, given), nameOf);
+}
+
+/** A preset's coefficient for a loss that has no meaning for the routing `given` is no mistake of the user's: it is left out. */
+function withoutMisfits(merged: Json, given: Json): Json {
+  const { model, losses } = merged;
+  const routing = routingSpecSchema.safeParse(isObject(model) ? model.routing : null);
+  if (!routing.success || !isObject(losses)) return merged;
+  const misfits = lossNames.filter((name) => whyNot(name, routing.data) && !holds(given, ["losses", name]));
+  return { ...merged, losses: { ...losses, ...Object.fromEntries(misfits.map((name) => [name, 0])) } };
+}
+
+/** Checks a whole configuration, such as the one a run folder keeps. `source` is named in errors. */
+export function parseConfig(json: unknown, source: string): TrainConfig {
+  return parse(json, () => source);
+}
+
+function parse(json: unknown, nameOf: (path: readonly string[]) => string): TrainConfig {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : null;
+  const path = [...issue.path.map(String), ...(unknown === null ? [] : [unknown])];
+  const what = unknown === null ? issue.message.replace(/^Invalid input: /, "") : "unknown key";
+  return fail("config", `${nameOf(path)}: ${path.join(".") || "the configuration"}: ${what}`);
+}
+
+/** Objects are merged key by key, all else (and each part of a routing spec) is replaced. */
+function merge(base: Json, over: Json, path: readonly string[]): Json {
+  const merged: Record<string, unknown> = { ...base };
+  // In a routing spec a bare k stands for token choice.
+  if (path.at(-1) === "routing" && "k" in over && !("select" in over)) delete merged.select;
+  for (const [key, value] of Object.entries(over)) {
+    if (value === undefined) continue;
+    const old = Object.hasOwn(base, key) ? base[key] : undefined;
+    const deep = isObject(value) && isObject(old) && path.at(-1) !== "routing";
+    const next = deep ? merge(old, value, [...path, key]) : value;
+    Object.defineProperty(merged, key, { value: next, enumerable: true, configurable: true, writable: true });
+  }
+  return merged;
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether `json` says anything about the key at `path`; a routing spec is one key, as its fields speak of each other. */
+function holds(json: Json, path: readonly string[]): boolean {
+  const routing = path.indexOf("routing");
+  let place: unknown = json;
+  for (const key of routing < 0 ? path : path.slice(0, routing + 1)) {
+    if (!isObject(place)) return place !== undefined;
+    if (!Object.hasOwn(place, key)) return false;
+    place = place[key];
+  }
+  return place !== undefined;
+}

@@ -1,0 +1,149 @@
+/** The way of one model through its steps: what is written down, and when it is evaluated, saved, stopped. */
+import { fail } from "../errors.ts";
+import { Journal } from "../formats/files.journal.ts";
+import { type CollapseAlarm } from "../moe/index.ts";
+import { checkpointPath, checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from "./checkpoint.ts";
+import type { TrainConfig } from "./config.ts";
+import type { Device } from "../tensor/index.ts";
+import type { TokenCorpus } from "./data.ts";
+import { type Evaluation, evaluate } from "./evaluate.ts";
+import type { Role, StepRecord, TrainEvent } from "./events.ts";
+import { Divergence, type Learner } from "./learner.ts";
+import { pause } from "./pause.ts";
+
+/** Weight of the newest step in the running mean of a step's time: about the last ten count. */
+const newest = 0.1;
+
+export interface CourseOptions {
+  readonly role: Role;
+  /** Where `metrics.jsonl` and `state/` lie. */
+  readonly folder: string;
+  readonly learner: Learner;
+  readonly config: TrainConfig;
+  readonly corpus: TokenCorpus;
+  readonly device: Device;
+  /** Watches the routers; null for a dense model. */
+  readonly alarm: CollapseAlarm | null;
+  readonly onEvent: (event: TrainEvent) => void;
+}
+
+export class Course {
+  private readonly options: CourseOptions;
+  private readonly metrics: Journal;
+  private progress: Progress;
+  /** The step of the newest checkpoint. */
+  private saved: number;
+  private secondsAStep: number | null = null;
+
+  private constructor(options: CourseOptions, metrics: Journal, progress: Progress) {
+    this.options = options;
+    this.metrics = metrics;
+    this.progress = progress;
+    this.saved = progress.step;
+  }
+
+  /** Puts the learner where the folder's newest checkpoint left it, or at the start; `metrics.jsonl` is cut to that moment. */
+  static async open(options: CourseOptions): Promise<Course> {
+    const { folder, learner } = options;
+    const start = { step: 0, metricsBytes: 0, seconds: { steps: 0, all: 0 }, evaluation: null };
+    const progress = (await loadCheckpoint(folder, learner.optimizer)) ?? start;
+    return new Course(options, await Journal.open(`${folder}/metrics.jsonl`, progress.metricsBytes), progress);
+  }
+
+  /** Where it stands. */
+  get now(): Progress {
+    return this.progress;
+  }
+
+  /** Does the steps that are left. Returns the evaluation after the last one; null when `signal` stopped it, with a checkpoint written. */
+  async run(signal: AbortSignal | undefined): Promise<Evaluation | null> {
+    const { steps } = this.options.config;
+    while (this.progress.step < steps) {
+      if (signal?.aborted) {
+        if (this.saved < this.progress.step) await this.save();
+        return null;
+      }
+      await this.advance();
+      await pause();
+    }
+    return this.progress.evaluation;
+  }
+
+  async close(): Promise<void> {
+    await this.metrics.close();
+  }
+
+  /** One step, with the evaluation and the checkpoint that are due after it. */
+  private async advance(): Promise<void> {
+    const { config } = this.options;
+    const start = performance.now();
+    const since = (): number => (performance.now() - start) / 1000;
+    const record = await this.learn(this.progress.step + 1);
+    const { step } = record;
+    const stepSeconds = since();
+    await this.metrics.append(record);
+    this.report(record, stepSeconds);
+    const last = step === config.steps;
+    const evaluation = last || step % config.evalEvery === 0 ? await this.evaluate(step, last) : this.progress.evaluation;
+    const { seconds } = this.progress;
+    this.progress = {
+      step,
+      metricsBytes: this.metrics.bytes,
+      seconds: { steps: seconds.steps + stepSeconds, all: seconds.all + since() },
+      evaluation,
+    };
+    if (last || step % config.checkpointEvery === 0) await this.save();
+  }
+
+  private async learn(step: number): Promise<StepRecord> {
+    const { folder, learner, role } = this.options;
+    try {
+      return await learner.step(step);
+    } catch (error) {
+      if (!(error instanceof Divergence)) throw error;
+      const good = (await checkpointSteps(folder)).at(-1);
+      const back = good === undefined ? "no checkpoint was written before" : `the last good checkpoint is ${checkpointPath(folder, good)}`;
+      return fail("diverged", `${role} model, step ${step}: ${error.message}; ${back}`);
+    }
+  }
+
+  private report(record: StepRecord, seconds: number): void {
+    const { role, config, alarm, onEvent } = this.options;
+    const { step, layers } = record;
+    const mean = this.secondsAStep ?? seconds;
+    this.secondsAStep = mean + newest * (seconds - mean);
+    onEvent({
+      type: "step",
+      role,
+      record,
+      steps: config.steps,
+      tokensPerSecond: (config.data.batch * config.data.sequence) / this.secondsAStep,
+      secondsLeft: (config.steps - step) * this.secondsAStep,
+      load: layers.map(({ counts }) => {
+        const places = counts.reduce((sum, count) => sum + count, 0);
+        return counts.map((count) => count / Math.max(1, places));
+      }),
+    });
+    layers.forEach(({ counts }, layer) => {
+      for (const alert of alarm?.observe(step, layer, counts) ?? []) onEvent({ type: "alarm", role, alarm: alert });
+    });
+  }
+
+  private async evaluate(step: number, last: boolean): Promise<Evaluation> {
+    const { role, config, corpus, device, learner, onEvent } = this.options;
+    const { sequence, batch } = config.data;
+    const limit = last ? Infinity : config.evalWindows;
+    const heldOut = await evaluate(learner.model, corpus, { device, precision: config.precision, sequence, batch, limit });
+    await this.metrics.append({ step, heldOut });
+    onEvent({ type: "eval", role, step, evaluation: heldOut });
+    return heldOut;
+  }
+
+  private async save(): Promise<void> {
+    const { role, folder, learner, config, onEvent } = this.options;
+    await this.metrics.sync(); // the checkpoint counts on the lines before it
+    const path = await saveCheckpoint(folder, learner.optimizer, this.progress, config.keepCheckpoints);
+    this.saved = this.progress.step;
+    onEvent({ type: "checkpoint", role, step: this.saved, path });
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Text as token streams, the batches of a step, and the windows of a held-out evaluation. None of it has state: a batch depends on
+ * (seed, step) alone, so that a resumed run needs to know nothing but its step.
+ *
+ * B windows a step, S tokens a window.
+ */
+import { fail } from "../errors.ts";
+import { Random } from "../tensor/index.ts";
+
+/** All tokens of one domain in one split, documents in order. */
+export interface Stream {
+  readonly domain: string;
+  readonly ids: Int32Array;
+}
+
+/** A tokenised corpus. */
+export interface TokenCorpus {
+  /** One stream a domain, in the same order in both splits. */
+  readonly train: readonly Stream[];
+  readonly heldOut: readonly Stream[];
+  /** How many bytes of text each token stands for: 0 for special tokens. */
+  readonly tokenBytes: Int32Array;
+}
+
+export interface Batch {
+  /** [B, S], row by row. */
+  readonly inputs: Int32Array<ArrayBuffer>;
+  /** [B, S]: the token after each input. */
+  readonly targets: Int32Array<ArrayBuffer>;
+  readonly batch: number;
+  readonly sequence: number;
+  /** Index of each window's domain. */
+  readonly domains: readonly number[];
+}
+
+/** Error "data" unless each split has room for one window. */
+export function checkSizes(corpus: TokenCorpus, sequence: number): void {
+  for (const [split, streams] of [["training", corpus.train], ["held-out", corpus.heldOut]] as const) {
+    const longest = Math.max(0, ...streams.map(({ ids }) => ids.length));
+    if (longest > sequence) continue;
+    const total = streams.reduce((sum, { ids }) => sum + ids.length, 0);
+    fail(
+      "data",
+      `the ${split} text has ${total} tokens, at most ${longest} in one domain; a window takes ${sequence + 1} (data.sequence + 1)`,
+      "give --data files or folders with more UTF-8 text, or a smaller data.sequence",
+    );
+  }
+}
+
+/** The batch of `step`: B windows, each starting anywhere in the training text with the same chance. */
+export function trainingBatch(
+  streams: readonly Stream[],
+  size: { readonly batch: number; readonly sequence: number },
+  seed: number,
+  step: number,
+): Batch {
+  const { batch, sequence } = size;
+  const starts = streams.map(({ ids }) => Math.max(0, ids.length - sequence));
+  const total = starts.reduce((sum, n) => sum + n, 0);
+  const random = new Random(seed, "batch", step);
+  const windows: Window[] = [];
+  for (let b = 0; b < batch; b++) {
+    let start = random.integer(total);
+    let stream = 0;
+    while (start >= starts[stream]) start -= starts[stream++];
+    windows.push({ stream, start, length: sequence });
+  }
+  return gatherWindows(streams, windows);
+}
+
+/** `length` inputs from `start` on, with the `length` targets one place later. */
+export interface Window {
+  readonly stream: number;
+  readonly start: number;
+  readonly length: number;
+}
+
+/**
+ * Windows side by side that cover every token but the first of each stream once as a target; a stream's last one is shorter. With
+ * more than `limit` of them, `limit` spread evenly.
+ */
+export function heldOutWindows(streams: readonly Stream[], sequence: number, limit: number): Window[] {
+  const all: Window[] = [];
+  streams.forEach(({ ids }, stream) => {
+    for (let start = 0; start + 1 < ids.length; start += sequence) {
+      all.push({ stream, start, length: Math.min(sequence, ids.length - 1 - start) });
+    }
+  });
+  if (all.length <= limit) return all;
+  return Array.from({ length: limit }, (_, i) => all[Math.floor((i * all.length) / limit)]);
+}
+
+/** Neighbouring windows of the same domain and length, at most `batch` together. */
+export function* batched(streams: readonly Stream[], windows: readonly Window[], batch: number): Iterable<Batch> {
+  let group: Window[] = [];
+  for (const window of windows) {
+    const [first] = group;
+    const fits = first && window.stream === first.stream && window.length === first.length && group.length < batch;
+    if (first && !fits) {
+      yield gatherWindows(streams, group);
+      group = [];
+    }
+    group.push(window);
+  }
+  if (group.length > 0) yield gatherWindows(streams, group);
+}
+
+function gatherWindows(streams: readonly Stream[], windows: readonly Window[]): Batch {
+  const sequence = windows[0].length;
+  const inputs = new Int32Array(windows.length * sequence);
+  const targets = new Int32Array(windows.length * sequence);
+  windows.forEach(({ stream, start }, row) => {
+    const { ids } = streams[stream];
+    inputs.set(ids.subarray(start, start + sequence), row * sequence);
+    targets.set(ids.subarray(start + 1, start + 1 + sequence), row * sequence);
+  });
+  return { inputs, targets, batch: windows.length, sequence, domains: windows.map(({ stream }) => stream) };
+}
+
+/** The domain of each token of `batch`, for routing by label. */
+export function labelsOf({ domains, sequence }: Batch, streams: readonly Stream[]): string[] {
+  return domains.flatMap((index) => new Array<string>(sequence).fill(streams[index].domain));
+}
+
+/** Bits a byte of text costs: `nats` over all targets, `bytes` of the text they stand for. */
+export function bitsPerByte(nats: number, bytes: number): number {
+  return nats / Math.LN2 / bytes;
+}

@@ -1,0 +1,125 @@
+/** One model in training: its weights, optimizer and batches. T = B*S tokens a step. */
+import type { Decoder } from "../models/index.ts";
+import {
+  choiceCounts, type LossName, measureRoute, type RouteLosses, type RouteMeasure, routeFigures,
+} from "../moe/index.ts";
+import { materialise } from "../nn/index.ts";
+import {
+  add, affine, type Context, context, crossEntropy, type Device, mean, Random, scope, Tape, type Tensor, tensor,
+} from "../tensor/index.ts";
+import type { TrainConfig } from "./config.ts";
+import { type Batch, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
+import { nonFinitePlace } from "./diagnose.ts";
+import type { StepRecord } from "./events.ts";
+import { layerFigures } from "./load.ts";
+import { AdamW } from "./optimizer.ts";
+import { learningRate } from "./schedule.ts";
+
+/** A step whose loss or gradient is not a number. The weights are still those before it. */
+export class Divergence extends Error {}
+
+interface Losses {
+  /** Mean cross-entropy, nats a token. */
+  readonly loss: Tensor;
+  /** With the routers' losses: what is minimised. */
+  readonly total: Tensor;
+  readonly routes: readonly RouteLoad[];
+}
+
+interface RouteLoad {
+  readonly measure: RouteMeasure;
+  /** i32 [E], in token choice: what the selection bias moves by. */
+  readonly counts_E: Tensor | null;
+  readonly losses: RouteLosses;
+}
+
+export class Learner {
+  readonly model: Decoder;
+  readonly optimizer: AdamW;
+  private readonly config: TrainConfig;
+  private readonly corpus: TokenCorpus;
+  private readonly device: Device;
+
+  /** Gives `model` memory on `device` and its first weights. */
+  constructor(model: Decoder, config: TrainConfig, corpus: TokenCorpus, device: Device) {
+    this.model = model;
+    this.config = config;
+    this.corpus = corpus;
+    this.device = device;
+    this.optimizer = new AdamW(materialise(model, device, config.seed), config.optimizer);
+  }
+
+  /** Does step `step` (from 1) and returns its figures. Throws {@link Divergence} before any weight is touched. */
+  async step(step: number): Promise<StepRecord> {
+    const { config, optimizer } = this;
+    const batch = trainingBatch(this.corpus.train, config.data, config.seed, step);
+    const pass = scope(() => {
+      const tape = new Tape();
+      const losses = tape.run(() => this.lossesOf(batch, this.contextOf(step)));
+      tape.backward(losses.total);
+      return { ...losses, squaredNorm: optimizer.squaredNorm() };
+    });
+    const loss = await pass.loss.item();
+    const gradNorm = Math.sqrt(await pass.squaredNorm.item());
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) throw await this.divergence(step, batch, loss);
+    const lr = learningRate(step, config.optimizer, config.steps);
+    optimizer.update(step, lr, pass.squaredNorm);
+    scope(() => {
+      this.model.routers.forEach((router, i) => {
+        const { counts_E } = pass.routes[i];
+        if (counts_E) router.bias?.update(counts_E);
+      });
+    });
+    const figures = await Promise.all(pass.routes.map(({ measure }) => routeFigures(measure)));
+    const losses = await meanParts(pass.routes.map((route) => route.losses));
+    dispose(pass, pass.squaredNorm);
+    return { step, loss, lr, gradNorm, losses, layers: figures.map(layerFigures) };
+  }
+
+  /** Gives the memory of weights and optimizer back. */
+  dispose(): void {
+    this.optimizer.arena.dispose();
+    this.optimizer.dispose();
+  }
+
+  private contextOf(step: number): Context {
+    const { precision, seed } = this.config;
+    return context({ training: true, precision, random: (stream) => new Random(seed, stream, step) });
+  }
+
+  private lossesOf(batch: Batch, ctx: Context): Losses {
+    const ids_BS = tensor(this.device, batch.inputs, [batch.batch, batch.sequence]);
+    const { logits_TV, moe } = this.model.forward(ids_BS, ctx, { labels: labelsOf(batch, this.corpus.train) });
+    const loss = mean(crossEntropy(logits_TV, tensor(this.device, batch.targets)));
+    let total = loss;
+    const routes = moe.map(({ route, losses }) => {
+      // A mean over layers, so that a coefficient means the same at any depth.
+      if (losses.total) total = add(total, affine(losses.total, 1 / moe.length, 0));
+      return { measure: measureRoute(route), counts_E: route.by === "token" ? choiceCounts(route) : null, losses };
+    });
+    return { loss, total, routes };
+  }
+
+  private async divergence(step: number, batch: Batch, loss: number): Promise<Divergence> {
+    const what = Number.isFinite(loss) ? "the gradient is not finite" : `the loss is ${loss}`;
+    const place = await nonFinitePlace((ctx) => this.lossesOf(batch, ctx), this.contextOf(step), this.optimizer.arena);
+    return new Divergence(place ? `${what}, first seen in ${place}` : what);
+  }
+}
+
+async function meanParts(layers: readonly RouteLosses[]): Promise<Partial<Record<LossName, number>>> {
+  const means: Partial<Record<LossName, number>> = {};
+  for (const { parts } of layers) {
+    for (const [name, part] of Object.entries(parts)) {
+      means[name as LossName] = (means[name as LossName] ?? 0) + (await part.item()) / layers.length;
+    }
+  }
+  return means;
+}
+
+function dispose({ loss, total, routes }: Losses, squaredNorm: Tensor): void {
+  const ofRoutes = routes.flatMap(({ measure, counts_E, losses }) => [
+    measure.packed, counts_E, losses.total, ...Object.values(losses.parts),
+  ]);
+  for (const made of [loss, total, squaredNorm, ...ofRoutes]) made?.dispose();
+}

@@ -1,0 +1,35 @@
+/** The two models of a run, described from its configuration. */
+import { type Decoder, MistralModel, MixtralModel } from "../models/index.ts";
+import type { Tokenizer } from "../formats/index.ts";
+import type { TrainConfig } from "./config.ts";
+import type { Role } from "./events.ts";
+
+/** The mixture, or the dense model whose hidden layers are as wide as all the experts that one token passes. No memory is taken. */
+export function describeModel(config: TrainConfig, tokenizer: Tokenizer, role: Role): Decoder {
+  const { model, data } = config;
+  const { width, heads, kvHeads, layers, expertWidth, sharedExperts, routing } = model;
+  const common = {
+    vocabulary: tokenizer.vocabSize,
+    width,
+    layers,
+    heads,
+    kvHeads,
+    headDim: model.headDim ?? width / heads,
+    maxPositions: data.sequence,
+    ropeTheta: model.ropeTheta,
+    normEps: 1e-5,
+    window: 0,
+    tied: model.tieEmbeddings,
+    initStd: model.initStd,
+    bosId: tokenizer.bosId,
+    eosIds: tokenizer.eosId === null ? [] : [tokenizer.eosId],
+    padId: null,
+  };
+  const sharedHidden = sharedExperts * expertWidth;
+  const balanceCoefficient = config.losses.balance;
+  const shape = { ...common, expertHidden: expertWidth, routing, sharedHidden, balanceCoefficient };
+  const mixture = new MixtralModel(shape, config.losses);
+  if (role === "moe") return mixture;
+  const activeExperts = mixture.expertShare * routing.experts;
+  return new MistralModel({ ...common, hidden: Math.round(expertWidth * activeExperts) + sharedHidden });
+}

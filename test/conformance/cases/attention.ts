@@ -1,0 +1,74 @@
+import type { KernelArgs } from "../../../src/kernels/abi.ts";
+import { type Case, input, kernelCase, output, outputsOfReference, sumOf } from "../harness.ts";
+import { numbers, sizes } from "../inputs.ts";
+
+const { floats } = numbers(9);
+
+type Shape = Omit<KernelArgs<"attention">, "q" | "k" | "v" | "out" | "lse">;
+const plain: Shape = {
+  batch: 1,
+  queries: 7,
+  keys: 7,
+  heads: 2,
+  kvHeads: 2,
+  dim: 17,
+  queryStart: 0,
+  window: 0,
+  scale: 0.3,
+  causal: true,
+};
+
+const shapes: Readonly<Record<string, Shape>> = {
+  ...Object.fromEntries(sizes.map((s) => [`${s} queries and keys`, { ...plain, queries: s, keys: s }])),
+  ...Object.fromEntries(sizes.map((dim) => [`heads of ${dim}`, { ...plain, dim }])),
+  "heads of 64, grouped by 4": { ...plain, queries: 33, keys: 33, heads: 8, dim: 64 },
+  "heads of 128": { ...plain, queries: 17, keys: 17, dim: 128 },
+  "not causal": { ...plain, batch: 2, queries: 17, keys: 33, causal: false },
+  "one kv head, batch of 3": { ...plain, batch: 3, heads: 5, kvHeads: 1, queries: 33, keys: 33 },
+  "one query after a cache": { ...plain, batch: 2, heads: 4, queries: 1, keys: 65, queryStart: 64 },
+  "three queries after a cache": { ...plain, queries: 3, keys: 130, queryStart: 127 },
+  "keys beyond the last query": { ...plain, queries: 5, keys: 33, queryStart: 9 },
+  "window of 1": { ...plain, queries: 17, keys: 17, window: 1 },
+  "window of 5": { ...plain, queries: 65, keys: 65, window: 5 },
+  "window past the start": { ...plain, queries: 33, keys: 33, window: 100 },
+  "window after a cache": { ...plain, queries: 7, keys: 130, queryStart: 123, window: 33 },
+  "window, not causal": { ...plain, queries: 33, keys: 65, window: 7, causal: false },
+  "queries that see nothing": { ...plain, queries: 9, keys: 5, queryStart: 2, window: 3, causal: false },
+  "many blocks": { ...plain, queries: 300, keys: 300, dim: 33 },
+};
+
+const cases = Object.entries(shapes).flatMap(([name, shape]) => {
+  const { batch, queries, keys, heads, kvHeads, dim } = shape;
+  const [nq, nk] = [batch * queries * heads * dim, batch * keys * kvHeads * dim];
+  const qkv = { q: input(floats(nq, -2, 2)), k: input(floats(nk, -2, 2)), v: input(floats(nk)) };
+  const forward = kernelCase(
+    "attention",
+    name,
+    {
+      ...qkv,
+      out: output(nq),
+      lse: output(batch * heads * queries),
+      ...shape,
+    },
+    sumOf(dim + 8),
+  );
+  const { out, lse } = outputsOfReference(forward);
+  const backward = kernelCase(
+    "attentionGrad",
+    name,
+    {
+      ...qkv,
+      out: input(out!),
+      lse: input(lse!),
+      dout: input(floats(nq)),
+      dq: output(nq),
+      dk: output(nk),
+      dv: output(nk),
+      ...shape,
+    },
+    sumOf(keys + dim + 16, 2),
+  );
+  return [forward, backward];
+});
+
+export const attentionCases: readonly Case[] = cases;

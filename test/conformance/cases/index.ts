@@ -1,0 +1,30 @@
+import type { KernelName } from "../../../src/kernels/abi.ts";
+import type { Case } from "../harness.ts";
+import { adamwCases } from "./adamw.ts";
+import { attentionCases } from "./attention.ts";
+import { elementwiseCases } from "./elementwise.ts";
+import { memoryCases } from "./memory.ts";
+import { normCases } from "./norm.ts";
+import { pickCases } from "./pick.ts";
+import { productCases } from "./products.ts";
+import { reduceCases } from "./reduce.ts";
+import { ropeCases } from "./rope.ts";
+import { rowCases } from "./rows.ts";
+
+const all: readonly Case[] = [
+  ...memoryCases,
+  ...elementwiseCases,
+  ...reduceCases,
+  ...rowCases,
+  ...normCases,
+  ...ropeCases,
+  ...pickCases,
+  ...productCases,
+  ...attentionCases,
+  ...adamwCases,
+];
+
+/** The cases of one kernel. */
+export function casesOf(kernel: KernelName): readonly Case[] {
+  return all.filter((test) => test.kernel === kernel);
+}

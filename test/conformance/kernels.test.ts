@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { abi, type Buf, type KernelName } from "../../src/kernels/abi.ts";
+import type { Kernels } from "../../src/kernels/kernels.ts";
+import { createReferenceKernels } from "../../src/kernels/reference/index.ts";
+import { type Implementation, listImplementations } from "../../src/kernels/select.ts";
+import { casesOf } from "./cases/index.ts";
+import { type Case, mismatches, type Outcome, runCase } from "./harness.ts";
+
+// Every kernel of every compiled implementation against the reference, and its bits against its own with another
+// number of threads and from another run.
+
+const kernelNames = Object.keys(abi) as KernelName[];
+const reference = createReferenceKernels();
+const outcomes = new Map<Case, Promise<Outcome>>();
+
+/** Computed once a case, however many implementations are compared with it. */
+function referenceOutcome(one: Case): Promise<Outcome> {
+  const known = outcomes.get(one) ?? runCase(reference, one);
+  outcomes.set(one, known);
+  return known;
+}
+
+test.each(kernelNames)("%s has cases", (kernel) => {
+  expect(casesOf(kernel).length).toBeGreaterThan(0);
+});
+
+/** Implementations that differ only in their threads, under the name they share. */
+const families = new Map<string, Implementation[]>();
+for (const one of await listImplementations()) {
+  const name = one.label.split(",")[0]!;
+  families.set(name, [...(families.get(name) ?? []), one]);
+}
+
+describe.each([...families])("%s", (_, members) => {
+  const reason = members.find(({ skip }) => skip !== null)?.skip;
+  if (reason) test(`skipped: ${reason}`, (context) => context.skip(reason));
+  else conform(members);
+});
+
+function conform(members: readonly Implementation[]): void {
+  let every: Kernels[] = [];
+  beforeAll(async () => {
+    every = await Promise.all(members.map((member) => member.make()));
+  });
+  afterAll(() => {
+    for (const kernels of every) kernels.dispose();
+  });
+
+  test.each(kernelNames)("%s", async (kernel) => {
+    const wrong: string[] = [];
+    for (const one of casesOf(kernel)) {
+      const first = await runCase(every[0]!, one);
+      wrong.push(...mismatches(one, first.values, (await referenceOutcome(one)).values));
+      for (const kernels of every) {
+        const { bytes } = await runCase(kernels, one);
+        if (!sameBytes(bytes, first.bytes))
+          wrong.push(`${kernel}, ${one.name}: other bits with ${kernels.threads} threads`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test("routing, through its view of this memory", async () => {
+    for (const kernels of every)
+      expect(await plannedRows(kernels)).toEqual([0, 2, 2, 3, 2, 3, 0, -1, 2, -1, 0, 1]);
+  });
+}
+
+/** offsets, token and row of four tokens that choose experts 2, none, 0 and 0 of three. */
+async function plannedRows(kernels: Kernels): Promise<number[]> {
+  const bytes = 256;
+  const storage = kernels.alloc(bytes);
+  const at = (element: number): Buf => ({ storage, offset: 64 + 4 * element, dtype: "i32" });
+  kernels.write(storage, 64, new Uint8Array(Int32Array.of(2, -1, 0, 0).buffer));
+  kernels.routing.planRows({
+    ids: at(0),
+    offsets: at(4),
+    token: at(8),
+    row: at(12),
+    tokens: 4,
+    k: 1,
+    experts: 3,
+  });
+  const result = await kernels.read(storage, 64 + 4 * 4, 4 * 12);
+  kernels.free(storage);
+  return [...new Int32Array(result.buffer)];
+}
+
+function sameBytes(a: Outcome["bytes"], b: Outcome["bytes"]): boolean {
+  return Object.keys(a).every((name) => Buffer.compare(a[name]!, b[name]!) === 0);
+}
