@@ -41,7 +41,7 @@ struct Product {
   int64_t pack_tasks_a() const { return is_thin ? 1 : ceil_div(panels_a(), panels_a_task()); }
   int64_t pack_tasks_b() const { return is_thin ? 0 : ceil_div(panels_b(), panels_b_task()); }
   int64_t tiles() const { return ceil_div(m, tile_rows) * ceil_div(n, tile_columns); }
-  int64_t floats_a() const { return is_thin ? ceil_div(m * k, 16) * 16 : panels_a() * MR * k; }
+  int64_t floats_a() const { return is_thin ? ceil_div(thin_rows_of(m) * k, 16) * 16 : panels_a() * MR * k; }
   int64_t floats_b() const { return is_thin ? 0 : panels_b() * NR * k; }
 };
 
@@ -134,7 +134,7 @@ class List {
     const Product& p = owner(&Product::first_pack, task);
     task -= p.first_pack;
     if (p.is_thin) {
-      for (int64_t i = 0; i < p.m; i++) pack_panel<1>(p.a, i, 1, p.k, p.packed_a + i * p.k);
+      for (int64_t i = 0; i < thin_rows_of(p.m); i++) pack_panel<1>(p.a, i, i < p.m ? 1 : 0, p.k, p.packed_a + i * p.k);
     } else if (task < p.pack_tasks_a()) {
       pack_panels<MR>(p.a, p.m, p.k, task * p.panels_a_task(), p.panels_a_task(), p.packed_a);
     } else {
@@ -167,7 +167,7 @@ class List {
 
   void thin_tile(const Product& p, int64_t j0, int64_t columns) const {
     float sums[kThinRows * kThinColumns];
-    multiply_thin(p.m, p.packed_a, p.b, j0, p.k, columns, sums);
+    multiply_thin(thin_rows_of(p.m), p.packed_a, p.b, j0, p.k, columns, sums);
     store_sums(sums, kThinColumns, at(p.out, 0, j0), ld_, bf16_, accumulate_, p.m, columns);
   }
 

@@ -53,18 +53,6 @@ CV_INLINE void transpose4(v4f& a, v4f& b, v4f& c, v4f& d) {
   c = __builtin_shufflevector(ab_hi, cd_hi, 0, 1, 4, 5), d = __builtin_shufflevector(ab_hi, cd_hi, 2, 3, 6, 7);
 }
 
-template <bool kRound>
-CV_INLINE v4f load4_as(const float* p) {
-  v4f v;
-  if (kRound) for (int i = 0; i < 4; i++) v[i] = scalar_as<kRound>(p[i]);
-  else memcpy(&v, p, sizeof v);
-  return v;
-}
-template <bool kRound>
-CV_INLINE v4f load4_as(const uint16_t* p) {
-  return v4f{bf16_to_f32(p[0]), bf16_to_f32(p[1]), bf16_to_f32(p[2]), bf16_to_f32(p[3])};
-}
-
 // k inner: R rows of k, transposed into the panel.
 template <int R, class T, bool kRound>
 static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
@@ -72,12 +60,17 @@ static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* ou
   for (; i + 4 <= rows; i += 4) {
     const T *x0 = x + i * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
     int64_t p = 0;
-    for (; p + 4 <= k; p += 4) {
-      v4f a = load4_as<kRound>(x0 + p), b = load4_as<kRound>(x1 + p);
-      v4f c = load4_as<kRound>(x2 + p), d = load4_as<kRound>(x3 + p);
-      transpose4(a, b, c, d);
-      float* o = out + p * R + i;
-      memcpy(o, &a, 16), memcpy(o + R, &b, 16), memcpy(o + 2 * R, &c, 16), memcpy(o + 3 * R, &d, 16);
+    for (; p + W <= k; p += W) {
+      float block[4][W];
+      store(block[0], load_as<kRound>(x0 + p)), store(block[1], load_as<kRound>(x1 + p));
+      store(block[2], load_as<kRound>(x2 + p)), store(block[3], load_as<kRound>(x3 + p));
+      CV_UNROLL for (int q = 0; q < W; q += 4) {
+        v4f a, b, c, d;
+        memcpy(&a, block[0] + q, 16), memcpy(&b, block[1] + q, 16), memcpy(&c, block[2] + q, 16), memcpy(&d, block[3] + q, 16);
+        transpose4(a, b, c, d);
+        float* o = out + (p + q) * R + i;
+        memcpy(o, &a, 16), memcpy(o + R, &b, 16), memcpy(o + 2 * R, &c, 16), memcpy(o + 3 * R, &d, 16);
+      }
     }
     for (; p < k; p++)
       for (int64_t j = 0; j < 4; j++) out[p * R + i + j] = scalar_as<kRound>(x[(i + j) * ld + p]);

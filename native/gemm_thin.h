@@ -7,31 +7,35 @@ namespace CV_ISA {
 constexpr int64_t kThinRows = 4;      // from 5 rows on, packing pays
 constexpr int64_t kThinColumns = 256;  // columns a task
 
-// sums [kM, kJ] = a [kM, k] x kJ rows of b, stored [columns, k]: dot products.
+// sums [kM, columns] = a [kM, k] x columns (at most kJ) rows of b, stored [columns, k]: dot products.
 template <int kM, int kJ, class T, bool kRound>
-static void thin_dots(const float* a, const T* b, int64_t ldb, int64_t k, float* sums) {
-  vf acc[kM][kJ];
-  for (int i = 0; i < kM; i++) for (int j = 0; j < kJ; j++) acc[i][j] = vf{};
+static void thin_dots(const float* a, const T* b, int64_t ldb, int64_t k, int64_t columns, float* sums) {
+  const T* row[kJ];  // past the last: the last again, its sum is not kept
+  CV_UNROLL for (int j = 0; j < kJ; j++) row[j] = b + (j < columns ? j : columns - 1) * ldb;
+  vf acc[kM * kJ];
+  CV_UNROLL for (int i = 0; i < kM * kJ; i++) acc[i] = vf{};
   int64_t p = 0;
-  for (; p + W <= k; p += W)
-    for (int j = 0; j < kJ; j++) {
-      vf y = load_as<kRound>(b + j * ldb + p);
-      for (int i = 0; i < kM; i++) acc[i][j] = fma(load(a + i * k + p), y, acc[i][j]);
+  for (; p + W <= k; p += W) {
+    vf y[kJ];
+    CV_UNROLL for (int j = 0; j < kJ; j++) y[j] = load_as<kRound>(row[j] + p);
+    CV_UNROLL for (int i = 0; i < kM; i++) {
+      vf x = load(a + i * k + p);
+      CV_UNROLL for (int j = 0; j < kJ; j++) acc[i * kJ + j] = fma(x, y[j], acc[i * kJ + j]);
     }
-  for (int i = 0; i < kM; i++)
-    for (int j = 0; j < kJ; j++) {
-      float sum = hsum(acc[i][j]);
-      for (int64_t q = p; q < k; q++) sum += a[i * k + q] * scalar_as<kRound>(b[j * ldb + q]);
-      sums[i * kThinColumns + j] = sum;
-    }
+  }
+  CV_UNROLL for (int i = 0; i < kM * kJ; i++) {
+    if (i % kJ >= columns) continue;
+    float sum = hsum(acc[i]);
+    for (int64_t q = p; q < k; q++) sum += a[i / kJ * k + q] * scalar_as<kRound>(row[i % kJ][q]);
+    sums[i / kJ * kThinColumns + i % kJ] = sum;
+  }
 }
 
 template <int kM, class T, bool kRound>
 static void thin_k_inner(const float* a, const T* b, int64_t ldb, int64_t k, int64_t columns, float* sums) {
   constexpr int kJ = kM <= 2 ? 4 : 2;
-  int64_t j = 0;
-  for (; j + kJ <= columns; j += kJ) thin_dots<kM, kJ, T, kRound>(a, b + j * ldb, ldb, k, sums + j);
-  for (; j < columns; j++) thin_dots<kM, 1, T, kRound>(a, b + j * ldb, ldb, k, sums + j);
+  for (int64_t j = 0; j < columns; j += kJ)
+    thin_dots<kM, kJ, T, kRound>(a, b + j * ldb, ldb, k, columns - j < kJ ? columns - j : kJ, sums + j);
 }
 
 // sums [kM, columns] += a[:, 0..kP] x kP rows of b, stored [k, columns].
@@ -40,10 +44,10 @@ static void thin_rows(const float* a, int64_t k, const T* b, int64_t ldb, int64_
   int64_t j = 0;
   for (; j + W <= columns; j += W) {
     vf y[kP];
-    for (int p = 0; p < kP; p++) y[p] = load_as<kRound>(b + p * ldb + j);
-    for (int i = 0; i < kM; i++) {
+    CV_UNROLL for (int p = 0; p < kP; p++) y[p] = load_as<kRound>(b + p * ldb + j);
+    CV_UNROLL for (int i = 0; i < kM; i++) {
       vf sum = load(sums + i * kThinColumns + j);
-      for (int p = 0; p < kP; p++) sum = fma(splat(a[i * k + p]), y[p], sum);
+      CV_UNROLL for (int p = 0; p < kP; p++) sum = fma(splat(a[i * k + p]), y[p], sum);
       store(sums + i * kThinColumns + j, sum);
     }
   }
@@ -74,15 +78,15 @@ static void thin(const float* a, const Operand& b, int64_t column, int64_t k, in
   else thin_as<kM, float, false>(a, b, column, k, columns, sums);
 }
 
+// The rows a product of m rows is computed with: 1, 2 or 4, the missing ones zeros.
+CV_INLINE int64_t thin_rows_of(int64_t m) { return m == 3 ? 4 : m; }
+
 // sums [rows, columns], rows kThinColumns apart, = a [rows, k] x columns of b from `column` on.
 static void multiply_thin(int64_t rows, const float* a, const Operand& b, int64_t column, int64_t k, int64_t columns,
                           float* sums) {
-  switch (rows) {
-    case 1: return thin<1>(a, b, column, k, columns, sums);
-    case 2: return thin<2>(a, b, column, k, columns, sums);
-    case 3: return thin<3>(a, b, column, k, columns, sums);
-    case 4: return thin<4>(a, b, column, k, columns, sums);
-  }
+  if (rows == 1) thin<1>(a, b, column, k, columns, sums);
+  else if (rows == 2) thin<2>(a, b, column, k, columns, sums);
+  else thin<4>(a, b, column, k, columns, sums);
 }
 
 }  // namespace CV_ISA

@@ -24,7 +24,7 @@ export function exitFor(error: unknown): number {
 
 /** One line that says what is wrong and one that says what to do; a stack trace only when asked for. */
 export function reportError(error: unknown, debug: boolean): void {
-  const message = error instanceof Error ? error.message.replace(/^error: /, "") : String(error);
+  const message = error instanceof Error ? error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ") : String(error);
   if (message === "(outputHelp)") return;
   remark(`${pc.red("error:")} ${message}`);
   if (error instanceof ConclaveError) remark(`${pc.dim("to mend:")} ${error.remedy}`);

@@ -99,6 +99,14 @@ test("generation ends at an end token, at the signal, and at maxTokens, and free
   expect(device.memory.live).toBe(before);
 });
 
+test("a model that is disposed of leaves nothing on the device", async () => {
+  const before = device.memory.live;
+  const model = await loadModel(folder("mixtral"), device, { weights: "bf16" });
+  expect(await ids(model, { maxTokens: 2 })).toHaveLength(2);
+  model.dispose();
+  expect(device.memory.live).toBe(before);
+});
+
 test("a tap hears the route of every layer at every step", async () => {
   const heard: number[] = [];
   const tap = (name: string, layer: number): void => {

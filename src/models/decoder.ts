@@ -160,6 +160,12 @@ export abstract class Decoder implements Module {
     return logits_TV;
   }
 
+  /** Gives the memory of its weights back. An arena they lie in is its maker's to free. */
+  dispose(): void {
+    for (const [, parameter] of this.tensors()) parameter.dispose();
+    this.rotary.dispose();
+  }
+
   private checkIds(ids_BS: Tensor, { caches }: ForwardOptions): readonly [batch: number, length: number] {
     if (ids_BS.rank !== 2)
       fail("shape", `forward: ids of shape ${show(ids_BS.shape)}; they are [batch, sequence]`);

@@ -14,8 +14,8 @@ import {
 } from "./balance.ts";
 import { addNoise } from "./noise.ts";
 import { routeLogits } from "./route.ts";
+import { parseRoutingSpec } from "./schema.ts";
 import { simulateRoute } from "./simulate.ts";
-import { parseRoutingSpec } from "./spec.ts";
 
 /** Cases worked by hand; test/golden/routing.json holds the larger ones. */
 

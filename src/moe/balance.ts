@@ -25,8 +25,9 @@ import {
 } from "../tensor/index.ts";
 import type { NoisyLogits } from "./noise.ts";
 import { probabilities, type Route, slotsSummed } from "./route.ts";
+import { firstIssue } from "./schema.ts";
 import { countExperts, membership } from "./select.ts";
-import { firstIssue, type RoutingSpec } from "./spec.ts";
+import type { RoutingSpec } from "./spec.ts";
 
 /**
  * Auxiliary losses: each a scalar, differentiable in the logits, the weights, the noise or the gate's rows, and constant

@@ -4,7 +4,7 @@ import { Device, scope, tensor } from "../tensor/index.ts";
 import { CollapseAlarm } from "./alarm.ts";
 import { measureRoute, routeFigures } from "./figures.ts";
 import { routeLogits } from "./route.ts";
-import { parseRoutingSpec } from "./spec.ts";
+import { parseRoutingSpec } from "./schema.ts";
 
 const device = new Device(createReferenceKernels());
 const nothing = { noise: null, bias_E: null, labels: null };

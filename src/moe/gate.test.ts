@@ -5,7 +5,7 @@ import { SelectionBias } from "./bias.ts";
 import { balancedTable, CosineGate } from "./gate.ts";
 import { addNoise, jitter } from "./noise.ts";
 import { Router } from "./router.ts";
-import { parseRoutingSpec } from "./spec.ts";
+import { parseRoutingSpec } from "./schema.ts";
 
 const device = new Device(createReferenceKernels());
 const rows = (...values: number[][]): Tensor =>

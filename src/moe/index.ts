@@ -40,6 +40,7 @@ export {
   type TokenRoute,
 } from "./route.ts";
 export { type RouteOptions, Router, type RouterOptions } from "./router.ts";
+export { firstIssue, parseRoutingSpec, routingSpecSchema } from "./schema.ts";
 export { SharedExpert, type SharedExpertOptions } from "./shared.ts";
 export {
   type SimulatedChoice,
@@ -58,9 +59,7 @@ export {
   type GateSpec,
   type GroupsSpec,
   type NoiseSpec,
-  parseRoutingSpec,
   picksOf,
   type RoutingSpec,
-  routingSpecSchema,
   type SelectSpec,
 } from "./spec.ts";

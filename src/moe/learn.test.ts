@@ -20,7 +20,7 @@ import { choiceCounts, parseLossSpec } from "./balance.ts";
 import { SwigluExperts } from "./experts.ts";
 import { measureRoute, type RouteFigures, routeFigures } from "./figures.ts";
 import { MoeLayer } from "./layer.ts";
-import { parseRoutingSpec } from "./spec.ts";
+import { parseRoutingSpec } from "./schema.ts";
 
 /** Small training runs, the same to the bit every time: T tokens, D width. */
 

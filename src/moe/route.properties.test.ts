@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { Device } from "../tensor/index.ts";
+import { parseRoutingSpec } from "./schema.ts";
 import { type SimulatedTokens, simulateRoute } from "./simulate.ts";
-import { parseRoutingSpec, picksOf, type RoutingSpec } from "./spec.ts";
+import { picksOf, type RoutingSpec } from "./spec.ts";
 
 const device = new Device(createReferenceKernels());
 

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { Device } from "../tensor/index.ts";
+import { parseRoutingSpec } from "./schema.ts";
 import { simulateRoute } from "./simulate.ts";
-import { parseRoutingSpec } from "./spec.ts";
 
 /** Made by test/golden/routing.py: numpy in float64, from the papers. */
 interface Golden {

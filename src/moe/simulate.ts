@@ -6,7 +6,8 @@ import { measureRoute, type RouteFigures, routeFigures } from "./figures.ts";
 import { addNoise } from "./noise.ts";
 import { rowWeights } from "./plan.ts";
 import { type Route, routeLogits } from "./route.ts";
-import { columnsOf, firstIssue, type RoutingSpec } from "./spec.ts";
+import { firstIssue } from "./schema.ts";
+import { columnsOf, type RoutingSpec } from "./spec.ts";
 
 /**
  * The routing simulator: the code that models run, on logits from a file.

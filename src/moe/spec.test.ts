@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ConclaveError } from "../errors.ts";
 import { parseLossSpec } from "./balance.ts";
-import { parseRoutingSpec } from "./spec.ts";
+import { parseRoutingSpec } from "./schema.ts";
 
 const select = { by: "token", k: 2 };
 
@@ -29,6 +30,14 @@ test("defaults are filled in, short forms spelt out, and a parsed spec parses to
     capacity: null,
   });
   expect(parseRoutingSpec(JSON.parse(JSON.stringify(spec)))).toEqual(spec);
+});
+
+test("every spec in the table of published routers parses", () => {
+  const reference = readFileSync(new URL("../../docs/routing.md", import.meta.url), "utf8");
+  const table = reference.slice(reference.indexOf("## Published routers"));
+  const specs = [...table.matchAll(/^\|[^|]+\| `(\{.+?\})`/gm)].map(([, json]) => JSON.parse(json) as object);
+  expect(specs.length).toBeGreaterThan(9);
+  for (const spec of specs) expect(parseRoutingSpec({ experts: 64, ...spec })).toMatchObject({ experts: 64 });
 });
 
 const refused: readonly [key: string, spec: Record<string, unknown>][] = [

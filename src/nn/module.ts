@@ -45,6 +45,12 @@ export class Parameter {
       fail("shape", `a parameter of shape ${show(this.shape)} was given ${show(tensor.shape)}`);
     this.bound = tensor;
   }
+
+  /** Gives its memory back; it has no value from then on. */
+  dispose(): void {
+    this.bound?.dispose();
+    this.bound = null;
+  }
 }
 
 export type NamedParameter = readonly [name: string, parameter: Parameter];

@@ -44,10 +44,15 @@ export class Rotary {
     };
   }
 
-  private table(device: Device, atLeast: number): RopeTable {
-    if (this.kept?.device === device && this.kept.positions >= atLeast) return this.kept.table;
+  dispose(): void {
     this.kept?.table.cos.dispose();
     this.kept?.table.sin.dispose();
+    this.kept = null;
+  }
+
+  private table(device: Device, atLeast: number): RopeTable {
+    if (this.kept?.device === device && this.kept.positions >= atLeast) return this.kept.table;
+    this.dispose();
     const positions = 2 ** Math.ceil(Math.log2(Math.max(atLeast, 64)));
     const table = withoutTape(() => ropeTable(device, positions, this.headDim, this.theta));
     keep(table.cos);

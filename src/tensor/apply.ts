@@ -14,7 +14,12 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
     .map((spec) =>
       "viewAt" in spec ? inputs[0].view(spec.shape, spec.viewAt) : empty(device, spec.shape, spec.dtype),
     );
-  if (outputs.some((output) => output.size > 0)) op.forward(device.kernels.run, inputs, outputs, attrs);
+  try {
+    if (outputs.some((output) => output.size > 0)) op.forward(device.kernels.run, inputs, outputs, attrs);
+  } catch (error) {
+    for (const output of outputs) output.dispose();
+    throw error;
+  }
   for (const output of outputs) if (output.dtype === "i32") inheritRange(output, inputs);
   recordNode(op as Op<unknown>, inputs, outputs, attrs);
   return outputs;

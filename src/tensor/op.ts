@@ -66,14 +66,8 @@ export function checkShape(op: string, name: string, input: Tensor, shape: Shape
   check(same, op, () => `${name} is ${show(input.shape)}, not ${show(shape)}`);
 }
 
-/** Throws unless `ids` is i32 and every id that the host wrote into it is below `limit`. Ids below 0 mean "none". */
-export function checkIds(
-  op: string,
-  name: string,
-  ids: Tensor,
-  limit: number,
-  least = Number.NEGATIVE_INFINITY,
-): void {
+/** Throws unless `ids` is i32 and every id that the host wrote into it is below `limit`, and not below `least` if given. */
+export function checkIds(op: string, name: string, ids: Tensor, limit: number, least?: number): void {
   checkDtype(op, name, ids, ["i32"]);
   const { low, high } = ids.hostRange;
   check(
@@ -81,10 +75,14 @@ export function checkIds(
     op,
     () => `${name} ${show(ids.shape)} holds ${high}; there are ${limit}, counted from 0`,
   );
-  check(low >= least, op, () => `${name} ${show(ids.shape)} holds ${low}; the least allowed is ${least}`);
+  check(
+    least === undefined || low >= least,
+    op,
+    () => `${name} ${show(ids.shape)} holds ${low}; the least allowed is ${least}`,
+  );
 }
 
-/** Throws unless `attrs` name is a finite number. */
+/** Throws unless `value` is a finite number. */
 export function checkFinite(op: string, name: string, value: number): void {
   check(Number.isFinite(value), op, () => `${name} is ${value}, not a finite number`);
 }

@@ -49,12 +49,13 @@ export class Tensor {
     return buf(this.block, this.offset, this.dtype);
   }
 
-  /** The range of the integers that the host wrote into this i32 tensor, as far as they are known; checked before they serve as ids. */
+  /** The range of the integers that the host wrote into this i32 tensor and those it shares memory with, checked before they serve
+   *  as ids; empty (low above high) where kernels made them, which keep their ids in range. */
   get hostRange(): IdRange {
     return this.block.hostRange;
   }
 
-  /** @internal */
+  /** @internal Told of integers that came from the host. */
   widenHostRange({ low, high }: IdRange): void {
     const { hostRange } = this.block;
     this.block.hostRange = { low: Math.min(low, hostRange.low), high: Math.max(high, hostRange.high) };
@@ -99,7 +100,10 @@ export class Tensor {
       fail("dtype", `write: ${values.constructor.name} for a tensor of ${this.dtype}`);
     }
     const { storage, offset } = this.buf;
-    if (values instanceof Int32Array) this.widenHostRange(rangeOf(values));
+    if (values instanceof Int32Array) {
+      if (this.block.references === 1) this.block.hostRange = emptyRange; // nobody else sees the old values
+      this.widenHostRange(rangeOf(values));
+    }
     this.device.kernels.write(
       storage,
       offset,

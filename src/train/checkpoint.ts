@@ -42,7 +42,12 @@ function tensorsOf(optimizer: AdamW): Record<(typeof parts)[number], Tensor> {
 }
 
 /** Writes the checkpoint of `progress.step` into `folder`/state, then deletes all but the newest `keep`. Returns its path. */
-export async function saveCheckpoint(folder: string, optimizer: AdamW, progress: Progress, keep: number): Promise<string> {
+export async function saveCheckpoint(
+  folder: string,
+  optimizer: AdamW,
+  progress: Progress,
+  keep: number,
+): Promise<string> {
   const path = checkpointPath(folder, progress.step);
   const tensors = tensorsOf(optimizer);
   await replaceFolderAtomic(path, async (place) => {
@@ -55,7 +60,8 @@ export async function saveCheckpoint(folder: string, optimizer: AdamW, progress:
     await writeTensors(`${place}/arena.safetensors`, stored);
     await writeFileAtomic(`${place}/state.json`, JSON.stringify({ format, ...progress }));
   });
-  for (const step of (await checkpointSteps(folder)).slice(0, -keep)) await remove(checkpointPath(folder, step));
+  for (const step of (await checkpointSteps(folder)).slice(0, -keep))
+    await remove(checkpointPath(folder, step));
   return path;
 }
 
@@ -66,7 +72,8 @@ export async function loadCheckpoint(folder: string, optimizer: AdamW): Promise<
   if (step === undefined) return null;
   const path = checkpointPath(folder, step);
   const parsed = progressSchema.safeParse(await readJson(`${path}/state.json`));
-  if (!parsed.success || parsed.data.step !== step) fail("checkpoint", `${path}/state.json is not a state of this format`);
+  if (!parsed.success || parsed.data.step !== step)
+    fail("checkpoint", `${path}/state.json is not a state of this format`);
   const store = await openTensors(`${path}/arena.safetensors`);
   try {
     for (const [name, tensor] of Object.entries(tensorsOf(optimizer))) await fill(path, name, tensor, store);

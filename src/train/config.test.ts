@@ -17,7 +17,8 @@ test("the file's keys stand over the preset's, the command line's over both", ()
 });
 
 test("a field of the routing spec is replaced whole, and k alone stands for token choice", () => {
-  const routing = (json: Json): unknown => resolveConfig({ overrides: { model: { routing: json } } }).model.routing;
+  const routing = (json: Json): unknown =>
+    resolveConfig({ overrides: { model: { routing: json } } }).model.routing;
   expect(routing({ order: "score-then-select", select: { by: "expert", capacityFactor: 2 } })).toMatchObject({
     experts: 8,
     select: { by: "expert", capacityFactor: 2 },
@@ -52,7 +53,10 @@ const mistakes: readonly (readonly [unknown, string])[] = [
   [{ model: { width: 1.5 } }, "run.json: model.width: expected int"],
   [{ model: 3 }, "run.json: model: expected object"],
   [{ steps: "many" }, "run.json: steps: expected number, received string"],
-  [{ steps: 10, optimizer: { warmup: 11 } }, "run.json: optimizer.warmup: 11 steps of warm-up are more than the run's 10 steps"],
+  [
+    { steps: 10, optimizer: { warmup: 11 } },
+    "run.json: optimizer.warmup: 11 steps of warm-up are more than the run's 10 steps",
+  ],
   [{ optimizer: { lr: 1e-5 } }, "optimizer.minLr: 0.0003 is above lr, 0.00001"],
   [{ optimizer: { betas: [0.9, 1] } }, "run.json: optimizer.betas.1: Too big"],
   [{ precision: "f16" }, 'run.json: precision: Invalid option: expected one of "bf16"|"f32"'],
@@ -70,8 +74,12 @@ test.each(mistakes)("%j: one line that names the source and the key", (json, mes
 });
 
 test("a mistake on the command line and an unknown preset are named as such", () => {
-  expect(thrownBy(() => resolveConfig({ overrides: { steps: 0 } })).message).toContain("command line: steps: ");
-  expect(thrownBy(() => resolveConfig({ preset: "huge" as "small" })).message).toContain("there are small, tiny");
+  expect(thrownBy(() => resolveConfig({ overrides: { steps: 0 } })).message).toContain(
+    "command line: steps: ",
+  );
+  expect(thrownBy(() => resolveConfig({ preset: "huge" as "small" })).message).toContain(
+    "there are small, tiny",
+  );
 });
 
 function thrownBy(body: () => unknown): ConclaveError {

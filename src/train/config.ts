@@ -1,7 +1,15 @@
 /** The configuration of a training run: its keys, their checks, and how presets, files and flags make one. */
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import { type LossSpec, lossNames, lossSpecSchema, misfitOf, type RoutingSpec, routingSpecSchema, whyNot } from "../moe/index.ts";
+import {
+  type LossSpec,
+  lossNames,
+  lossSpecSchema,
+  misfitOf,
+  type RoutingSpec,
+  routingSpecSchema,
+  whyNot,
+} from "../moe/index.ts";
 import type { Precision } from "../tensor/index.ts";
 import { type PresetName, presets } from "./presets.ts";
 
@@ -51,7 +59,7 @@ export interface TrainConfig {
     /** Largest global norm of the gradient. */
     readonly clip: number;
   };
-  /** Coefficients of the router's losses; 0 leaves one out. */
+  /** Coefficients of the routers' losses, each the mean over layers; 0 leaves one out. */
   readonly losses: LossSpec;
   readonly precision: Precision;
   readonly seed: number;
@@ -117,21 +125,29 @@ const schema = z
       context.addIssue({ code: "custom", path: path.split("."), message });
     };
     const { width, heads, kvHeads, headDim } = model;
-    if (headDim === null && width % heads !== 0) wrong("model.width", `${width} is not divisible by ${heads} heads`);
+    if (headDim === null && width % heads !== 0)
+      wrong("model.width", `${width} is not divisible by ${heads} heads`);
     else if ((headDim ?? width / heads) % 2 !== 0) {
       wrong("model.headDim", `${headDim ?? width / heads} is odd; rotary embedding turns pairs`);
     }
     if (heads % kvHeads !== 0) wrong("model.heads", `${heads} is not divisible by ${kvHeads} kvHeads`);
     const { gate } = model.routing;
     if (gate.kind === "hash" && gate.vocabulary < data.vocabSize) {
-      wrong("model.routing.gate.vocabulary", `${gate.vocabulary} is less than data.vocabSize, ${data.vocabSize}`);
+      wrong(
+        "model.routing.gate.vocabulary",
+        `${gate.vocabulary} is less than data.vocabSize, ${data.vocabSize}`,
+      );
     }
     const misfit = misfitOf(losses, model.routing);
     if (misfit) wrong(`losses.${misfit.name}`, misfit.why);
     if (optimizer.warmup > steps) {
-      wrong("optimizer.warmup", `${optimizer.warmup} steps of warm-up are more than the run's ${steps} steps`);
+      wrong(
+        "optimizer.warmup",
+        `${optimizer.warmup} steps of warm-up are more than the run's ${steps} steps`,
+      );
     }
-    if (optimizer.minLr > optimizer.lr) wrong("optimizer.minLr", `${optimizer.minLr} is above lr, ${optimizer.lr}`);
+    if (optimizer.minLr > optimizer.lr)
+      wrong("optimizer.minLr", `${optimizer.minLr} is above lr, ${optimizer.lr}`);
   });
 
 export interface ConfigSources {
@@ -153,7 +169,10 @@ export type Json = { readonly [key: string]: unknown };
 export function resolveConfig(sources: ConfigSources = {}): TrainConfig {
   const { preset = "small", file, overrides = {} } = sources;
   if (!Object.hasOwn(presets, preset)) {
-    fail("config", `preset ${JSON.stringify(preset)} is not known; there are ${Object.keys(presets).join(", ")}`);
+    fail(
+      "config",
+      `preset ${JSON.stringify(preset)} is not known; there are ${Object.keys(presets).join(", ")}`,
+    );
   }
   if (file && !isObject(file.json)) fail("config", `${file.path}: the file holds no JSON object`);
   const fromFile = (file?.json ?? {}) as Json;

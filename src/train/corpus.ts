@@ -1,6 +1,12 @@
 /** From documents to the token streams a run trains on. */
 import {
-  type Document, readTokenizer, splitCorpus, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe,
+  type Document,
+  readTokenizer,
+  splitCorpus,
+  type Tokenizer,
+  type TokenizerFiles,
+  tokenizerFiles,
+  trainBpe,
 } from "../formats/index.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Stream, TokenCorpus } from "./data.ts";
@@ -35,12 +41,22 @@ export function prepareCorpus(
   return { corpus, tokenizer, files: used };
 }
 
-function learnTokenizer(train: readonly Document[], { vocabSize, sequence }: TrainConfig["data"]): TokenizerFiles {
-  const model = trainBpe(train.map(({ text }) => text), { vocabSize, specialTokens: [endOfText] });
+function learnTokenizer(
+  train: readonly Document[],
+  { vocabSize, sequence }: TrainConfig["data"],
+): TokenizerFiles {
+  const model = trainBpe(
+    train.map(({ text }) => text),
+    { vocabSize, specialTokens: [endOfText] },
+  );
   return tokenizerFiles(model, { maxLength: sequence });
 }
 
-function encodeDomains(documents: readonly Document[], domains: readonly string[], tokenizer: Tokenizer): Stream[] {
+function encodeDomains(
+  documents: readonly Document[],
+  domains: readonly string[],
+  tokenizer: Tokenizer,
+): Stream[] {
   const separator = tokenizer.eosId === null ? [] : [tokenizer.eosId];
   return domains.map((domain) => {
     const pieces = documents
@@ -59,5 +75,7 @@ function encodeDomains(documents: readonly Document[], domains: readonly string[
 /** Bytes of text each id stands for; the marks between documents stand for none. */
 function tokenBytes(tokenizer: Tokenizer): Int32Array {
   const { vocabSize, bosId, eosId } = tokenizer;
-  return Int32Array.from({ length: vocabSize }, (_, id) => (id === eosId || id === bosId ? 0 : tokenizer.bytes(id).length));
+  return Int32Array.from({ length: vocabSize }, (_, id) =>
+    id === eosId || id === bosId ? 0 : tokenizer.bytes(id).length,
+  );
 }

@@ -1,10 +1,16 @@
 /** The way of one model through its steps: what is written down, and when it is evaluated, saved, stopped. */
 import { fail } from "../errors.ts";
 import { Journal } from "../formats/files.journal.ts";
-import { type CollapseAlarm } from "../moe/index.ts";
-import { checkpointPath, checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from "./checkpoint.ts";
-import type { TrainConfig } from "./config.ts";
+import type { CollapseAlarm } from "../moe/index.ts";
 import type { Device } from "../tensor/index.ts";
+import {
+  checkpointPath,
+  checkpointSteps,
+  loadCheckpoint,
+  type Progress,
+  saveCheckpoint,
+} from "./checkpoint.ts";
+import type { TrainConfig } from "./config.ts";
 import type { TokenCorpus } from "./data.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { Role, StepRecord, TrainEvent } from "./events.ts";
@@ -47,7 +53,11 @@ export class Course {
     const { folder, learner } = options;
     const start = { step: 0, metricsBytes: 0, seconds: { steps: 0, all: 0 }, evaluation: null };
     const progress = (await loadCheckpoint(folder, learner.optimizer)) ?? start;
-    return new Course(options, await Journal.open(`${folder}/metrics.jsonl`, progress.metricsBytes), progress);
+    return new Course(
+      options,
+      await Journal.open(`${folder}/metrics.jsonl`, progress.metricsBytes),
+      progress,
+    );
   }
 
   /** Where it stands. */
@@ -84,7 +94,8 @@ export class Course {
     await this.metrics.append(record);
     this.report(record, stepSeconds);
     const last = step === config.steps;
-    const evaluation = last || step % config.evalEvery === 0 ? await this.evaluate(step, last) : this.progress.evaluation;
+    const evaluation =
+      last || step % config.evalEvery === 0 ? await this.evaluate(step, last) : this.progress.evaluation;
     const { seconds } = this.progress;
     this.progress = {
       step,
@@ -102,8 +113,16 @@ export class Course {
     } catch (error) {
       if (!(error instanceof Divergence)) throw error;
       const good = (await checkpointSteps(folder)).at(-1);
-      const back = good === undefined ? "no checkpoint was written before" : `the last good checkpoint is ${checkpointPath(folder, good)}`;
-      return fail("diverged", `${role} model, step ${step}: ${error.message}; ${back}`);
+      const back =
+        good === undefined
+          ? "no checkpoint was written before"
+          : `the last good checkpoint is ${checkpointPath(folder, good)}`;
+      const what = `${role} model, step ${step}: ${error.message}; ${back}`;
+      return fail(
+        "diverged",
+        what,
+        "start a new run with a lower optimizer.lr, or a longer optimizer.warmup",
+      );
     }
   }
 
@@ -125,7 +144,8 @@ export class Course {
       }),
     });
     layers.forEach(({ counts }, layer) => {
-      for (const alert of alarm?.observe(step, layer, counts) ?? []) onEvent({ type: "alarm", role, alarm: alert });
+      for (const alert of alarm?.observe(step, layer, counts) ?? [])
+        onEvent({ type: "alarm", role, alarm: alert });
     });
   }
 
@@ -133,7 +153,13 @@ export class Course {
     const { role, config, corpus, device, learner, onEvent } = this.options;
     const { sequence, batch } = config.data;
     const limit = last ? Infinity : config.evalWindows;
-    const heldOut = await evaluate(learner.model, corpus, { device, precision: config.precision, sequence, batch, limit });
+    const heldOut = await evaluate(learner.model, corpus, {
+      device,
+      precision: config.precision,
+      sequence,
+      batch,
+      limit,
+    });
     await this.metrics.append({ step, heldOut });
     onEvent({ type: "eval", role, step, evaluation: heldOut });
     return heldOut;

@@ -1,6 +1,14 @@
 import { expect, test } from "vitest";
 import { ConclaveError } from "../errors.ts";
-import { type Batch, batched, bitsPerByte, checkSizes, heldOutWindows, type Stream, trainingBatch } from "./data.ts";
+import {
+  type Batch,
+  batched,
+  bitsPerByte,
+  checkSizes,
+  heldOutWindows,
+  type Stream,
+  trainingBatch,
+} from "./data.ts";
 
 /** Streams whose tokens tell where they are: 1000 * stream + place. */
 function streamsOf(...lengths: readonly number[]): Stream[] {
@@ -51,26 +59,45 @@ test("every window of the text is drawn equally often: a domain counts by its le
 
 test("held-out windows cover every token but the first of a stream once", () => {
   const streams = streamsOf(18, 1, 6);
-  const targets = [...batched(streams, heldOutWindows(streams, 5, Infinity), 2)].flatMap((b: Batch) => [...b.targets]);
+  const targets = [...batched(streams, heldOutWindows(streams, 5, Infinity), 2)].flatMap((b: Batch) => [
+    ...b.targets,
+  ]);
   expect(targets).toEqual([...streams[0].ids.subarray(1), ...streams[2].ids.subarray(1)]);
 });
 
 test("a limit spreads the windows over all of the text", () => {
   const streams = streamsOf(51, 51);
   const starts = heldOutWindows(streams, 5, 4).map(({ stream, start }) => [stream, start]);
-  expect(starts).toEqual([[0, 0], [0, 25], [1, 0], [1, 25]]);
+  expect(starts).toEqual([
+    [0, 0],
+    [0, 25],
+    [1, 0],
+    [1, 25],
+  ]);
 });
 
 test("a batch holds windows of one domain and one length", () => {
   const streams = streamsOf(18, 16); // windows of 5, 5, 5, 2 and 5, 5, 5
-  const sizes = [...batched(streams, heldOutWindows(streams, 5, Infinity), 2)].map((b) => [b.domains[0], b.batch, b.sequence]);
-  expect(sizes).toEqual([[0, 2, 5], [0, 1, 5], [0, 1, 2], [1, 2, 5], [1, 1, 5]]);
+  const sizes = [...batched(streams, heldOutWindows(streams, 5, Infinity), 2)].map((b) => [
+    b.domains[0],
+    b.batch,
+    b.sequence,
+  ]);
+  expect(sizes).toEqual([
+    [0, 2, 5],
+    [0, 1, 5],
+    [0, 1, 2],
+    [1, 2, 5],
+    [1, 1, 5],
+  ]);
 });
 
 test("a text too small for one window is an error with the sizes", () => {
   const corpus = { train: streamsOf(100), heldOut: streamsOf(4, 5), tokenBytes: new Int32Array(0) };
   expect(() => checkSizes(corpus, 4)).not.toThrow();
-  expect(() => checkSizes(corpus, 5)).toThrow(/held-out text has 9 tokens, at most 5 in one domain; a window takes 6/);
+  expect(() => checkSizes(corpus, 5)).toThrow(
+    /held-out text has 9 tokens, at most 5 in one domain; a window takes 6/,
+  );
   expect(() => checkSizes({ ...corpus, train: [] }, 4)).toThrow(ConclaveError);
 });
 

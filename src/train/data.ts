@@ -35,7 +35,10 @@ export interface Batch {
 
 /** Error "data" unless each split has room for one window. */
 export function checkSizes(corpus: TokenCorpus, sequence: number): void {
-  for (const [split, streams] of [["training", corpus.train], ["held-out", corpus.heldOut]] as const) {
+  for (const [split, streams] of [
+    ["training", corpus.train],
+    ["held-out", corpus.heldOut],
+  ] as const) {
     const longest = Math.max(0, ...streams.map(({ ids }) => ids.length));
     if (longest > sequence) continue;
     const total = streams.reduce((sum, { ids }) => sum + ids.length, 0);
@@ -91,11 +94,16 @@ export function heldOutWindows(streams: readonly Stream[], sequence: number, lim
 }
 
 /** Neighbouring windows of the same domain and length, at most `batch` together. */
-export function* batched(streams: readonly Stream[], windows: readonly Window[], batch: number): Iterable<Batch> {
+export function* batched(
+  streams: readonly Stream[],
+  windows: readonly Window[],
+  batch: number,
+): Iterable<Batch> {
   let group: Window[] = [];
   for (const window of windows) {
     const [first] = group;
-    const fits = first && window.stream === first.stream && window.length === first.length && group.length < batch;
+    const fits =
+      first && window.stream === first.stream && window.length === first.length && group.length < batch;
     if (first && !fits) {
       yield gatherWindows(streams, group);
       group = [];

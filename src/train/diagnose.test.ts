@@ -1,7 +1,13 @@
 import { afterAll, expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { type Module, type NamedParameter, Parameter, type ParameterArena, materialise } from "../nn/index.ts";
-import { type Context, context, Device, exp, mul, tensor, type Tensor } from "../tensor/index.ts";
+import {
+  type Module,
+  materialise,
+  type NamedParameter,
+  Parameter,
+  type ParameterArena,
+} from "../nn/index.ts";
+import { type Context, context, Device, exp, mul, type Tensor, tensor } from "../tensor/index.ts";
 import { nonFinitePlace } from "./diagnose.ts";
 
 const device = new Device(createReferenceKernels());
@@ -20,7 +26,10 @@ class Chain implements Module {
     for (const [layer, weight] of this.weights.entries()) {
       x = mul(x, weight.value);
       ctx.tap("product", layer, { x });
-      ctx.tap("moe.route", layer, { masked: tensor(device, [-Infinity, 0]), ids: tensor(device, Int32Array.of(1)) });
+      ctx.tap("moe.route", layer, {
+        masked: tensor(device, [-Infinity, 0]),
+        ids: tensor(device, Int32Array.of(1)),
+      });
     }
     return exp(x);
   };

@@ -1,6 +1,7 @@
 /** Held-out evaluation: bits per byte, by domain, and where the routers sent the tokens. T tokens of a batch. */
-import { measureRoute, type RouteFigures, routeFigures } from "../moe/index.ts";
+
 import type { Decoder } from "../models/index.ts";
+import { measureRoute, type RouteFigures, routeFigures } from "../moe/index.ts";
 import { context, crossEntropy, type Device, type Precision, scope, tensor } from "../tensor/index.ts";
 import { type Batch, batched, bitsPerByte, heldOutWindows, labelsOf, type TokenCorpus } from "./data.ts";
 import { type EvaluatedLayer, LoadSum } from "./load.ts";
@@ -39,11 +40,19 @@ export interface EvaluateOptions {
 }
 
 /** Evaluates `model` on the held-out part of `corpus`. */
-export async function evaluate(model: Decoder, corpus: TokenCorpus, options: EvaluateOptions): Promise<Evaluation> {
+export async function evaluate(
+  model: Decoder,
+  corpus: TokenCorpus,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
   const { heldOut, tokenBytes } = corpus;
   const sums = heldOut.map(({ domain }) => ({ domain, nats: 0, tokens: 0, bytes: 0 }));
   const layers: LoadSum[] = [];
-  for (const batch of batched(heldOut, heldOutWindows(heldOut, options.sequence, options.limit), options.batch)) {
+  for (const batch of batched(
+    heldOut,
+    heldOutWindows(heldOut, options.sequence, options.limit),
+    options.batch,
+  )) {
     const { nats, routes } = await evaluateBatch(model, batch, corpus, options);
     const sum = sums[batch.domains[0]];
     sum.nats += nats;
@@ -63,7 +72,12 @@ export async function evaluate(model: Decoder, corpus: TokenCorpus, options: Eva
     bytes: total("bytes"),
     domains: sums
       .filter(({ tokens }) => tokens > 0)
-      .map(({ domain, nats, tokens, bytes }) => ({ domain, bitsPerByte: bitsPerByte(nats, bytes), tokens, bytes })),
+      .map(({ domain, nats, tokens, bytes }) => ({
+        domain,
+        bitsPerByte: bitsPerByte(nats, bytes),
+        tokens,
+        bytes,
+      })),
     layers: layers.map((layer) => layer.figures()),
   };
 }
@@ -76,7 +90,9 @@ async function evaluateBatch(
 ): Promise<{ nats: number; routes: RouteFigures[] }> {
   const made = scope(() => {
     const ids_BS = tensor(device, batch.inputs, [batch.batch, batch.sequence]);
-    const { logits_TV, moe } = model.forward(ids_BS, context({ precision }), { labels: labelsOf(batch, corpus.heldOut) });
+    const { logits_TV, moe } = model.forward(ids_BS, context({ precision }), {
+      labels: labelsOf(batch, corpus.heldOut),
+    });
     const loss_T = crossEntropy(logits_TV, tensor(device, batch.targets));
     return { loss_T, measures: moe.map(({ route }) => measureRoute(route)) };
   });

@@ -5,14 +5,22 @@ import type { TrainOptions, TrainOutcome } from "./loop.ts";
 export { type ConfigSources, type Json, parseConfig, resolveConfig, type TrainConfig } from "./config.ts";
 export { type PreparedCorpus, prepareCorpus } from "./corpus.ts";
 export {
-  type Batch, batched, bitsPerByte, checkSizes, heldOutWindows, type Stream, type TokenCorpus, trainingBatch, type Window,
+  type Batch,
+  batched,
+  bitsPerByte,
+  checkSizes,
+  heldOutWindows,
+  type Stream,
+  type TokenCorpus,
+  trainingBatch,
+  type Window,
 } from "./data.ts";
 export { type DomainFigures, type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 export type { EvaluationRecord, ModelSummary, Role, StepRecord, Summary, TrainEvent } from "./events.ts";
 export { Divergence, Learner } from "./learner.ts";
 export type { EvaluatedLayer, LayerFigures } from "./load.ts";
 export type { TrainOptions, TrainOutcome } from "./loop.ts";
-export { describeModel } from "./model.ts";
+export { modelOf } from "./model.ts";
 export { AdamW, type AdamWOptions } from "./optimizer.ts";
 export { type PresetName, presets } from "./presets.ts";
 export { learningRate } from "./schedule.ts";

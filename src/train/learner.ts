@@ -1,11 +1,27 @@
 /** One model in training: its weights, optimizer and batches. T = B*S tokens a step. */
 import type { Decoder } from "../models/index.ts";
 import {
-  choiceCounts, type LossName, measureRoute, type RouteLosses, type RouteMeasure, routeFigures,
+  choiceCounts,
+  type LossName,
+  measureRoute,
+  type RouteLosses,
+  type RouteMeasure,
+  routeFigures,
 } from "../moe/index.ts";
 import { materialise } from "../nn/index.ts";
 import {
-  add, affine, type Context, context, crossEntropy, type Device, mean, Random, scope, Tape, type Tensor, tensor,
+  add,
+  affine,
+  type Context,
+  context,
+  crossEntropy,
+  type Device,
+  mean,
+  Random,
+  scope,
+  Tape,
+  type Tensor,
+  tensor,
 } from "../tensor/index.ts";
 import type { TrainConfig } from "./config.ts";
 import { type Batch, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
@@ -89,20 +105,30 @@ export class Learner {
 
   private lossesOf(batch: Batch, ctx: Context): Losses {
     const ids_BS = tensor(this.device, batch.inputs, [batch.batch, batch.sequence]);
-    const { logits_TV, moe } = this.model.forward(ids_BS, ctx, { labels: labelsOf(batch, this.corpus.train) });
+    const { logits_TV, moe } = this.model.forward(ids_BS, ctx, {
+      labels: labelsOf(batch, this.corpus.train),
+    });
     const loss = mean(crossEntropy(logits_TV, tensor(this.device, batch.targets)));
     let total = loss;
     const routes = moe.map(({ route, losses }) => {
       // A mean over layers, so that a coefficient means the same at any depth.
       if (losses.total) total = add(total, affine(losses.total, 1 / moe.length, 0));
-      return { measure: measureRoute(route), counts_E: route.by === "token" ? choiceCounts(route) : null, losses };
+      return {
+        measure: measureRoute(route),
+        counts_E: route.by === "token" ? choiceCounts(route) : null,
+        losses,
+      };
     });
     return { loss, total, routes };
   }
 
   private async divergence(step: number, batch: Batch, loss: number): Promise<Divergence> {
     const what = Number.isFinite(loss) ? "the gradient is not finite" : `the loss is ${loss}`;
-    const place = await nonFinitePlace((ctx) => this.lossesOf(batch, ctx), this.contextOf(step), this.optimizer.arena);
+    const place = await nonFinitePlace(
+      (ctx) => this.lossesOf(batch, ctx),
+      this.contextOf(step),
+      this.optimizer.arena,
+    );
     return new Divergence(place ? `${what}, first seen in ${place}` : what);
   }
 }
@@ -119,7 +145,10 @@ async function meanParts(layers: readonly RouteLosses[]): Promise<Partial<Record
 
 function dispose({ loss, total, routes }: Losses, squaredNorm: Tensor): void {
   const ofRoutes = routes.flatMap(({ measure, counts_E, losses }) => [
-    measure.packed, counts_E, losses.total, ...Object.values(losses.parts),
+    measure.packed,
+    counts_E,
+    losses.total,
+    ...Object.values(losses.parts),
   ]);
   for (const made of [loss, total, squaredNorm, ...ofRoutes]) made?.dispose();
 }

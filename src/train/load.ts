@@ -49,7 +49,15 @@ export class LoadSum {
 
   figures(): EvaluatedLayer {
     const { countsByDomain, tokens } = this;
-    const counts = countsByDomain[0].map((_, expert) => countsByDomain.reduce((sum, row) => sum + row[expert], 0));
-    return { counts, ...spread(counts), entropy: this.entropy / tokens, dropped: this.dropped / tokens, countsByDomain };
+    const counts = countsByDomain[0].map((_, expert) =>
+      countsByDomain.reduce((sum, row) => sum + row[expert], 0),
+    );
+    return {
+      counts,
+      ...spread(counts),
+      entropy: this.entropy / tokens,
+      dropped: this.dropped / tokens,
+      countsByDomain,
+    };
   }
 }

@@ -12,7 +12,7 @@ import { Course } from "./course.ts";
 import { checkSizes, type TokenCorpus } from "./data.ts";
 import type { ModelSummary, Role, Summary, TrainEvent } from "./events.ts";
 import { Learner } from "./learner.ts";
-import { describeModel } from "./model.ts";
+import { modelOf } from "./model.ts";
 import { fingerprintOf, folderOf, openRunFolder } from "./run-folder.ts";
 
 export interface TrainOptions {
@@ -74,7 +74,8 @@ function checkLabels({ model }: TrainConfig, { train }: TokenCorpus): void {
   const { select } = model.routing;
   if (select.by !== "label") return;
   const stranger = train.find(({ domain }) => !Object.hasOwn(select.table, domain));
-  if (stranger) fail("config", `model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`);
+  if (stranger)
+    fail("config", `model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`);
 }
 
 interface ModelEnd {
@@ -97,7 +98,7 @@ async function trainModel(
   const { device, corpus, tokenizer, files, out, signal } = options;
   const folder = folderOf(out, role);
   await makeFolder(folder);
-  const model = describeModel(config, tokenizer, role);
+  const model = modelOf(config, tokenizer, role);
   const { total: totalParams, active: activeParams } = parameterCounts(model);
   const learner = new Learner(model, config, corpus, device);
   const alarm = role === "moe" ? alarmOf(config) : null;
@@ -110,7 +111,11 @@ async function trainModel(
     if (!evaluation) return { status: "interrupted", step: course.now.step };
     const tokenizerFiles = { "tokenizer.json": files.tokenizer, "tokenizer_config.json": files.config };
     await saveModel(folder, model, { files: tokenizerFiles });
-    return { status: "done", summary: { ...evaluation, totalParams, activeParams }, seconds: course.now.seconds };
+    return {
+      status: "done",
+      summary: { ...evaluation, totalParams, activeParams },
+      seconds: course.now.seconds,
+    };
   } finally {
     await course.close();
     learner.dispose();

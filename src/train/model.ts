@@ -1,11 +1,12 @@
 /** The two models of a run, described from its configuration. */
-import { type Decoder, MistralModel, MixtralModel } from "../models/index.ts";
+
 import type { Tokenizer } from "../formats/index.ts";
+import { type Decoder, MistralModel, MixtralModel } from "../models/index.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Role } from "./events.ts";
 
 /** The mixture, or the dense model whose hidden layers are as wide as all the experts that one token passes. No memory is taken. */
-export function describeModel(config: TrainConfig, tokenizer: Tokenizer, role: Role): Decoder {
+export function modelOf(config: TrainConfig, tokenizer: Tokenizer, role: Role): Decoder {
   const { model, data } = config;
   const { width, heads, kvHeads, layers, expertWidth, sharedExperts, routing } = model;
   const common = {

@@ -1,17 +1,44 @@
 /** Ready configurations. "small" is what `npm start` trains; "tiny" is a run of seconds, for trying things out. */
 
-const optimizer = { lr: 3e-3, minLr: 3e-4, warmup: 20, betas: [0.9, 0.95], eps: 1e-8, decay: 0.1, clip: 1 } as const;
+export type PresetName = "small" | "tiny";
 
-const losses = { balance: 0.01, importance: 0, load: 0, z: 0.001, tokenEntropy: 0, marginalEntropy: 0, orthogonality: 0 } as const;
+const optimizer = {
+  lr: 3e-3,
+  minLr: 3e-4,
+  warmup: 20,
+  betas: [0.9, 0.95],
+  eps: 1e-8,
+  decay: 0.1,
+  clip: 1,
+};
+
+const losses = {
+  balance: 0.01,
+  importance: 0,
+  load: 0,
+  z: 0.001,
+  tokenEntropy: 0,
+  marginalEntropy: 0,
+  orthogonality: 0,
+};
 
 /** Mixtral's router (Jiang et al. 2024): softmax over the two best logits. */
-const mixtral = { experts: 8, order: "select-then-score", select: { by: "token", k: 2 } } as const;
+const mixtral = { experts: 8, order: "select-then-score", select: { by: "token", k: 2 } };
 
-export const presets = {
+export const presets: Readonly<Record<PresetName, Readonly<Record<string, unknown>>>> = {
   small: {
     model: {
-      width: 192, layers: 4, heads: 6, kvHeads: 2, headDim: null, expertWidth: 256, routing: mixtral, sharedExperts: 0,
-      tieEmbeddings: true, ropeTheta: 10000, initStd: 0.02,
+      width: 192,
+      layers: 4,
+      heads: 6,
+      kvHeads: 2,
+      headDim: null,
+      expertWidth: 256,
+      routing: mixtral,
+      sharedExperts: 0,
+      tieEmbeddings: true,
+      ropeTheta: 10000,
+      initStd: 0.02,
     },
     data: { paths: [], heldOutShare: 0.05, vocabSize: 2048, sequence: 256, batch: 8 },
     optimizer,
@@ -27,8 +54,17 @@ export const presets = {
   },
   tiny: {
     model: {
-      width: 32, layers: 2, heads: 4, kvHeads: 2, headDim: null, expertWidth: 32, routing: { ...mixtral, experts: 4 },
-      sharedExperts: 0, tieEmbeddings: true, ropeTheta: 10000, initStd: 0.02,
+      width: 32,
+      layers: 2,
+      heads: 4,
+      kvHeads: 2,
+      headDim: null,
+      expertWidth: 32,
+      routing: { ...mixtral, experts: 4 },
+      sharedExperts: 0,
+      tieEmbeddings: true,
+      ropeTheta: 10000,
+      initStd: 0.02,
     },
     data: { paths: [], heldOutShare: 0.1, vocabSize: 320, sequence: 32, batch: 4 },
     optimizer: { ...optimizer, warmup: 5 },
@@ -42,6 +78,4 @@ export const presets = {
     keepCheckpoints: 2,
     twin: true,
   },
-} as const;
-
-export type PresetName = keyof typeof presets;
+};

@@ -66,7 +66,11 @@ export async function openRunFolder(
     if (resume) return { path, warnings: await compare(path, config, fingerprint), release };
     const trace = (await listFolder(path)).find((name) => traces.includes(name));
     if (trace) {
-      fail("file-exists", `${path} holds a run or a model already (${trace})`, `choose another folder, or go on with --resume ${path}`);
+      fail(
+        "file-exists",
+        `${path} holds a run or a model already (${trace})`,
+        `choose another folder, or go on with --resume ${path}`,
+      );
     }
     await writeFileAtomic(`${path}/run.json`, JSON.stringify({ format, config, fingerprint }, null, 2));
     return { path, warnings: [], release };
@@ -98,16 +102,32 @@ async function readManifest(path: string): Promise<{ config: TrainConfig; finger
 async function compare(path: string, config: TrainConfig, now: Fingerprint): Promise<string[]> {
   const before = await readManifest(path);
   const key = firstDifference(before.config, config, "");
-  if (key) fail("checkpoint", `${path}: the run was started with another ${key}`, "resume with the configuration in run.json, or start a new run");
+  if (key)
+    fail(
+      "checkpoint",
+      `${path}: the run was started with another ${key}`,
+      "resume with the configuration in run.json, or start a new run",
+    );
   if (before.fingerprint.tokenizer !== now.tokenizer) {
-    fail("checkpoint", `${path}: the run was started with another tokenizer`, "resume with the tokenizer.json in the run's folder");
+    fail(
+      "checkpoint",
+      `${path}: the run was started with another tokenizer`,
+      "resume with the tokenizer.json in the run's folder",
+    );
   }
   if (before.fingerprint.corpus !== now.corpus) {
-    fail("checkpoint", `${path}: the text is not the one the run was started with`, "give the same --data as at the start, unchanged");
+    fail(
+      "checkpoint",
+      `${path}: the text is not the one the run was started with`,
+      "give the same --data as at the start, unchanged",
+    );
   }
-  const shown = ({ name, isa, threads }: Fingerprint["kernels"]): string => `${name} (${isa}), ${threads} threads`;
+  const shown = ({ name, isa, threads }: Fingerprint["kernels"]): string =>
+    `${name} (${isa}), ${threads} threads`;
   const [old, current] = [shown(before.fingerprint.kernels), shown(now.kernels)];
-  return old === current ? [] : [`the run was started on ${old} and goes on on ${current}: last bits may differ`];
+  return old === current
+    ? []
+    : [`the run was started on ${old} and goes on on ${current}: last bits may differ`];
 }
 
 /** The dotted name of the first key whose values differ, null if none. */
@@ -116,7 +136,11 @@ function firstDifference(a: unknown, b: unknown, path: string): string | null {
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return path;
   const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
   for (const key of keys) {
-    const found = firstDifference((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key], path ? `${path}.${key}` : key);
+    const found = firstDifference(
+      (a as Record<string, unknown>)[key],
+      (b as Record<string, unknown>)[key],
+      path ? `${path}.${key}` : key,
+    );
     if (found) return found;
   }
   return null;

@@ -54,6 +54,14 @@ export function gradientCases(device: Device): Record<string, readonly Case[]> {
 
   return {
     add: [
+      // More axes than kernels take, but they merge.
+      {
+        shapes: [
+          [2, 1, 2, 2, 1, 2, 2],
+          [2, 1, 2, 2, 1, 2, 2],
+        ],
+        compute: ([a, b]) => ops.add(a, b),
+      },
       ...broadcast(ops.add),
       ...elementwise((x) => ops.add(x, 3)),
       { shapes: [[3]], compute: ([x]) => ops.add(x, x) },

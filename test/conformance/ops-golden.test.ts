@@ -155,6 +155,15 @@ describe.each(loaded)("$name kernels against PyTorch", ({ name, kernels }) => {
     for (const [i, grad] of expected.entries()) await expectClose(`gradient ${i}`, grads[i], grad, tolerance);
   });
 
+  test("the clipping factor is min(1, maxNorm / (norm + 1e-6))", async () => {
+    const factor = (values: readonly number[], maxNorm: number): Promise<number> =>
+      ops.clipScale(ops.sumSquares(tensor(device, values)), maxNorm).item();
+    expect(await factor([3, -4], 1)).toBeCloseTo(0.2, 6);
+    expect(await factor([3, -4], 10)).toBe(1);
+    expect(await factor([1e-6], 1e-6)).toBeCloseTo(0.5, 5);
+    expect(await factor([0, 0], 1)).toBe(1);
+  });
+
   test("three clipped steps of AdamW as torch.optim.AdamW takes them", async () => {
     const values = unpack(golden.adamw.values);
     const [m, v] = [full(device, [5], 0), full(device, [5], 0)];

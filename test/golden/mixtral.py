@@ -68,10 +68,10 @@ def expected(model, ids, gradients):
     if moe:
         each = [balance(g, 2) for g in result.router_logits]
         loss = ce + 0.01 * sum(each) / len(each)
-        out["balance"] = [float(b) for b in each]
-        out["transformersAuxLoss"] = float(result.aux_loss)
+        out["balance"] = [b.item() for b in each]
+        out["transformersAuxLoss"] = result.aux_loss.item()
     loss.backward()
-    out["crossEntropy"], out["loss"] = float(ce), float(loss)
+    out["crossEntropy"], out["loss"] = ce.item(), loss.item()
     grads = dict(model.named_parameters())
     out["gradients"] = {name: array(grads[name].grad) for name in gradients}
     return out

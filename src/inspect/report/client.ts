@@ -137,10 +137,12 @@ export function reportClient(): void {
     );
   };
 
+  /** Text stays readable on at most this much colour, in percent. */
+  const legible = 62;
   /** Cool below an even share, neutral at it, warm above. `ratio` is share times the number of experts. */
-  const heatColour = (ratio: number): string => {
+  const heatColour = (ratio: number, strongest = 100): string => {
     const strength = Math.min(1, Math.abs(Math.log2(Math.max(ratio, 1 / 16))) / 1.6);
-    return `color-mix(in oklab, var(${ratio < 1 ? "--cool" : "--warm"}) ${Math.round(strength * 100)}%, var(--none))`;
+    return `color-mix(in oklab, var(${ratio < 1 ? "--cool" : "--warm"}) ${Math.round(strength * strongest)}%, var(--none))`;
   };
   const resolve = (css: string): string => {
     const probe = el("i", { style: `color:${css}` });
@@ -227,7 +229,7 @@ export function reportClient(): void {
         const line = el("tr", {}, label, el("td", {}, percent(expert.share)));
         pick(expert).forEach((share, i) => {
           const ratio = base[i] > 0 ? share / base[i] : 1;
-          const cell = el("td", { class: "cell", style: `background:${expert.count ? heatColour(ratio) : "none"}` }, percent(share));
+          const cell = el("td", { class: "cell", style: `background:${expert.count ? heatColour(ratio, legible) : "none"}` }, percent(share));
           cell.addEventListener("mousemove", (event) =>
             showTip(event, `expert ${e}: ${percent(share)} of its tokens are ${names[i]}\n${ratio.toFixed(2)} x their share of all text`),
           );
@@ -319,7 +321,7 @@ export function reportClient(): void {
   };
 
   const figures = (rows: readonly LayerFigures[]) => {
-    const heads = ["layer", "max / mean load", "CV of load", "token entropy (bits)", "dropped", "places by expert"];
+    const heads = ["layer", "max / mean load", "CV of load", "token entropy (nats)", "dropped", "places by expert"];
     const table = el("table", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h))));
     rows.forEach((row, l) => {
       const total = row.counts.reduce((a, b) => a + b, 0) || 1;

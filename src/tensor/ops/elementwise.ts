@@ -37,9 +37,12 @@ function broadcastGrads({ inputs, wanted }: VjpContext<null>, grads: readonly ((
   return grads.map((grad, i) => (wanted[i] ? sumTo(grad(), inputs[i].shape) : null));
 }
 
-/** Where one operand is the one chosen: 1; where they tie, each takes half; so that the two gradients add up to the result's. */
-function chosenShare(less: Tensor, [a, b]: readonly Tensor[]): Tensor {
-  return add(less, affine(equal(a, b), 0.5, 0));
+/** For a choice of one operand: each gets the gradient where it is the one chosen, and half of it where they tie. */
+function choiceGrads(context: VjpContext<null>, chosen: (mine: Tensor, other: Tensor) => Tensor): InputGrads {
+  const [a, b] = context.inputs;
+  const share = (mine: Tensor, other: Tensor): Tensor =>
+    mul(context.grad, add(chosen(mine, other), affine(equal(mine, other), 0.5, 0)));
+  return broadcastGrads(context, [() => share(a, b), () => share(b, a)]);
 }
 
 const binaryOps = {
@@ -60,22 +63,8 @@ const binaryOps = {
     } = context;
     return broadcastGrads(context, [() => div(grad, b), () => neg(div(mul(grad, y), b))]);
   }),
-  max: binaryOp("max", (context) => {
-    const { grad, inputs } = context;
-    const [a, b] = inputs;
-    return broadcastGrads(context, [
-      () => mul(grad, chosenShare(less(b, a), inputs)),
-      () => mul(grad, chosenShare(less(a, b), inputs)),
-    ]);
-  }),
-  min: binaryOp("min", (context) => {
-    const { grad, inputs } = context;
-    const [a, b] = inputs;
-    return broadcastGrads(context, [
-      () => mul(grad, chosenShare(less(a, b), inputs)),
-      () => mul(grad, chosenShare(less(b, a), inputs)),
-    ]);
-  }),
+  max: binaryOp("max", (context) => choiceGrads(context, (mine, other) => less(other, mine))),
+  min: binaryOp("min", (context) => choiceGrads(context, less)),
   less: binaryOp("less", "none"),
   equal: binaryOp("equal", "none"),
 } as const satisfies Record<BinaryOp, Op<null>>;

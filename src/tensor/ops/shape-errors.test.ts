@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { ConclaveError } from "../../errors.ts";
 import { createReferenceKernels } from "../../kernels/reference/index.ts";
-import { Device, empty, type Shape, type Tensor, tensor } from "../index.ts";
+import { Device, empty, full, type Shape, type Tensor, tensor } from "../index.ts";
 import * as ops from "./index.ts";
 
 const kernels = createReferenceKernels();
@@ -123,6 +123,14 @@ test("an id stays known through views, moves and repeats", () => {
   expect(() => ops.gatherRows(empty(device, [7, 2]), ops.slice(ids, 0, 1, 1))).toThrow(
     "holds 7; there are 7",
   );
+});
+
+test("ids written anew are judged by the new ones", () => {
+  const ids = tensor(device, Int32Array.of(0, 7));
+  ids.write(Int32Array.of(1, 6));
+  expect(ops.gatherRows(full(device, [7, 2], 1), ids).shape).toEqual([2, 2]);
+  ops.slice(ids, 0, 0, 1).write(Int32Array.of(9));
+  expect(() => ops.gatherRows(empty(device, [7, 2]), ids)).toThrow("holds 9; there are 7");
 });
 
 test("settings of AdamW that cannot be are refused", () => {

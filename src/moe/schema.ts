@@ -1,0 +1,234 @@
+import { z } from "zod";
+import { fail } from "../errors.ts";
+import { type GateSpec, leastTemperature, picksOf, type RoutingSpec, type SelectSpec } from "./spec.ts";
+
+/**
+ * From JSON to a {@link RoutingSpec}: shapes and ranges by zod, then what fields mean to each other.
+ */
+
+const mostExperts = 65_536;
+
+/** Checks and completes one spec; nests into larger zod schemas, whose error paths then lead into it. */
+export const routingSpecSchema: z.ZodType<RoutingSpec> = z
+  .preprocess(
+    liftK,
+    z.strictObject({
+      experts: z.int().min(1).max(mostExperts),
+      gate: named(
+        z.discriminatedUnion("kind", [
+          z.strictObject({ kind: z.literal("linear"), bias: z.boolean().default(false) }),
+          z.strictObject({
+            kind: z.literal("cosine"),
+            width: z.int().min(1).optional(),
+            temperature: z.number().min(leastTemperature).default(0.07),
+          }),
+          z.strictObject({ kind: z.literal("mlp"), width: z.int().min(1).optional() }),
+          z.strictObject({
+            kind: z.literal("hash"),
+            vocabulary: z.int().min(1),
+            seed: z.int().min(0).max(0xffffffff).default(0),
+          }),
+        ]),
+      ).default({ kind: "linear", bias: false }),
+      score: z.enum(["softmax", "sigmoid", "sqrt-softplus"]).default("softmax"),
+      order: z.enum(["score-then-select", "select-then-score"]).default("score-then-select"),
+      select: z.discriminatedUnion("by", [
+        z.strictObject({
+          by: z.literal("token"),
+          k: z.int().min(1).optional(),
+          topP: z.number().gt(0).max(1).optional(),
+          maxK: z.int().min(1).optional(),
+        }),
+        z.strictObject({ by: z.literal("expert"), capacityFactor: z.number().gt(0) }),
+        z.strictObject({ by: z.literal("soft"), slots: z.int().min(1).default(1) }),
+        z.strictObject({
+          by: z.literal("label"),
+          table: z.record(z.string(), z.array(z.int().min(0)).min(1)),
+          k: z.int().min(1).nullable().default(null),
+        }),
+      ]),
+      groups: z
+        .strictObject({
+          count: z.int().min(1),
+          keep: z.int().min(1),
+          score: z.enum(["max", "top2-sum"]).default("max"),
+        })
+        .nullable()
+        .default(null),
+      bias: named(
+        z
+          .strictObject({ kind: z.literal("selection-only"), rate: z.number().min(0).default(0.001) })
+          .nullable(),
+      ).default(null),
+      noise: named(
+        z
+          .discriminatedUnion("kind", [
+            z.strictObject({ kind: z.literal("gaussian") }),
+            z.strictObject({ kind: z.literal("jitter"), epsilon: z.number().gt(0).lt(1).default(0.01) }),
+          ])
+          .nullable(),
+      ).default(null),
+      normalise: z
+        .preprocess(
+          (value) => (value === true ? {} : value === false ? null : value),
+          z.strictObject({ epsilon: z.number().min(0).default(1e-20) }).nullable(),
+        )
+        .default(null),
+      scale: z.number().gt(0).default(1),
+      weightAt: z.enum(["output", "input"]).default("output"),
+      capacity: z
+        .strictObject({
+          factor: z.number().gt(0),
+          min: z.int().min(0).default(0),
+          overflow: z.enum(["drop", "next-best"]).default("drop"),
+          priority: z.enum(["position", "score"]).default("position"),
+        })
+        .nullable()
+        .default(null),
+    }),
+  )
+  .transform((raw, context) => {
+    const refuse = (path: string, message: string): void => {
+      context.addIssue({ code: "custom", path: path.split("."), message });
+    };
+    const spec: RoutingSpec = {
+      ...raw,
+      gate: completeGate(raw.gate, raw.experts),
+      select: completeSelect(raw.select, raw.experts, refuse),
+    };
+    checkSelect(spec, refuse);
+    checkGroups(spec, refuse);
+    checkFit(spec, refuse);
+    return spec;
+  });
+
+/** Reads a spec from parsed JSON. Throws a one-line {@link ConclaveError} with code "spec" that names the key. */
+export function parseRoutingSpec(json: unknown): RoutingSpec {
+  const result = routingSpecSchema.safeParse(json);
+  return result.success ? result.data : fail("spec", `routing spec: ${firstIssue(result.error)}`);
+}
+
+/** "select.k: 9 is more than experts (8)": the first thing wrong, after the key it is about. */
+export function firstIssue(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (issue.code === "unrecognized_keys") return `${[...issue.path, issue.keys[0]].join(".")}: unknown key`;
+  const key = issue.path.join(".") || "the whole";
+  return `${key}: ${issue.message}`;
+}
+
+type Refuse = (path: string, message: string) => void;
+
+/** Lets `"gaussian"` stand for `{ "kind": "gaussian" }`. */
+function named<S extends z.ZodType>(schema: S): z.ZodPreprocess<S> {
+  return z.preprocess((value) => (typeof value === "string" ? { kind: value } : value), schema);
+}
+
+/** Lets `"k": 2` beside `select` stand for `"select": { "by": "token", "k": 2 }`, or fill the k of a token or label selection. */
+function liftK(json: unknown): unknown {
+  if (typeof json !== "object" || json === null || Array.isArray(json) || !("k" in json)) return json;
+  const { k, select = { by: "token" }, ...rest } = json as Record<string, unknown>;
+  if (typeof select !== "object" || select === null || !("by" in select)) return json;
+  const takesK = (select.by === "token" && !("topP" in select)) || select.by === "label";
+  if (!takesK || ("k" in select && select.k !== k)) return json;
+  return { ...rest, select: { ...select, k } };
+}
+
+function completeGate(
+  gate: GateSpec | { kind: "cosine"; width?: number; temperature: number } | { kind: "mlp"; width?: number },
+  experts: number,
+): GateSpec {
+  // X-MoE routes in a space of half as many dimensions as there are experts.
+  if (gate.kind === "cosine") return { ...gate, width: gate.width ?? Math.max(2, Math.ceil(experts / 2)) };
+  if (gate.kind === "mlp") return { ...gate, width: gate.width ?? 4 * experts };
+  return gate;
+}
+
+function completeSelect(
+  raw: SelectSpec | { by: "token"; k?: number; topP?: number; maxK?: number },
+  experts: number,
+  refuse: Refuse,
+): SelectSpec {
+  if (raw.by !== "token") return raw;
+  const { k, topP, maxK } = raw as { k?: number; topP?: number; maxK?: number };
+  if (topP !== undefined) {
+    if (k !== undefined)
+      refuse("select.k", "topP decides how many experts a token takes; bound it with maxK");
+    return { by: "token", topP, maxK: maxK ?? experts };
+  }
+  if (maxK !== undefined) refuse("select.maxK", "it bounds topP, which is absent; say k");
+  else if (k === undefined) refuse("select.k", "missing: token choice takes k, or topP");
+  return { by: "token", k: k ?? 1 };
+}
+
+function checkSelect(spec: RoutingSpec, refuse: Refuse): void {
+  const { select, experts } = spec;
+  const most = (key: string, value: number): void => {
+    if (value > experts) refuse(`select.${key}`, `${value} is more than experts (${experts})`);
+  };
+  if (select.by === "token") {
+    if ("topP" in select) most("maxK", select.maxK);
+    else most("k", select.k);
+  }
+  if (select.by !== "label") return;
+  if (Object.keys(select.table).length === 0) refuse("select.table", "has no label");
+  if (select.k !== null) most("k", select.k);
+  for (const [label, row] of Object.entries(select.table)) {
+    const stray = row.find((expert) => expert >= experts);
+    if (stray !== undefined)
+      refuse(`select.table.${label}`, `expert ${stray} does not exist; experts is ${experts}`);
+    if (new Set(row).size < row.length) refuse(`select.table.${label}`, "names an expert twice");
+  }
+}
+
+function checkGroups(spec: RoutingSpec, refuse: Refuse): void {
+  const { groups, experts, select } = spec;
+  if (!groups) return;
+  const { count, keep } = groups;
+  const size = experts / count;
+  if (!Number.isInteger(size)) refuse("groups.count", `${count} groups do not divide ${experts} experts`);
+  if (keep > count) refuse("groups.keep", `${keep} is more than groups.count (${count})`);
+  if (groups.score === "top2-sum" && size < 2)
+    refuse("groups.score", `top2-sum takes groups of at least 2 experts, not ${size}`);
+  const picks = picksOf(spec);
+  if (picks !== null && keep * size < picks && !(select.by === "token" && "topP" in select)) {
+    refuse("groups.keep", `${keep} groups of ${size} experts hold fewer than the ${picks} a token takes`);
+  }
+}
+
+/** Fields that would have no effect, or no meaning, beside another. */
+function checkFit(spec: RoutingSpec, refuse: Refuse): void {
+  const { select, gate, order, score } = spec;
+  const refuseAll = (keys: readonly (keyof RoutingSpec)[], why: string): void => {
+    for (const key of keys) if (spec[key] !== null) refuse(key, why);
+  };
+  const laterScore = order === "select-then-score";
+  switch (select.by) {
+    case "expert":
+      refuseAll(["groups", "bias", "capacity"], `limits token choice; select.by is "expert"`);
+      if (laterScore) refuse("order", "expert choice compares scores, so it is score-then-select");
+      break;
+    case "soft":
+      refuseAll(
+        ["groups", "bias", "capacity", "normalise"],
+        `has no meaning for soft routing, where every token reaches every slot`,
+      );
+      if (spec.noise?.kind === "gaussian")
+        refuse("noise", "gaussian noise is for top-k selection; soft routing selects nothing");
+      if (laterScore) refuse("order", "soft routing selects nothing, so it is score-then-select");
+      if (score !== "softmax") refuse("score", "soft routing is defined by softmax");
+      if (spec.weightAt === "input")
+        refuse("weightAt", "soft routing weights the input by dispatch and the output by combine");
+      break;
+    case "token":
+      if ("topP" in select && laterScore)
+        refuse("order", "topP adds up scores, so it is score-then-select (with normalise)");
+      if ("topP" in select && spec.bias) refuse("bias", "topP adds up scores, which a bias would distort");
+      break;
+    case "label":
+      break;
+  }
+  if (gate.kind !== "hash") return;
+  refuseAll(["groups", "bias", "noise"], "has no effect: a hash gate fixes each token's experts");
+  if (score !== "softmax") refuse("score", "a hash gate gives its k experts equal weights, which is softmax");
+  if (select.by !== "token" || "topP" in select) refuse("select", "a hash gate takes token choice with k");
+}

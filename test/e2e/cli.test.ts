@@ -1,0 +1,210 @@
+/** The built package, used as a person would: dist/cli/main.js in a child process, on text files of its own. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Random } from "../../src/tensor/random.ts";
+
+const cli = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+let folder: string;
+let run: string;
+
+interface Result {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function conclave(...args: string[]): Promise<Result> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...args], { cwd: folder, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      resolve({ code: error ? ((error.code as unknown as number) ?? null) : 0, stdout, stderr });
+    });
+  });
+}
+
+/** Sentences of a small grammar, so that a tiny model has something to learn. */
+function prose(seed: number, sentences: number): string {
+  const random = new Random(seed, "prose");
+  const pick = (words: readonly string[]) => words[random.integer(words.length)];
+  const nouns = ["whale", "captain", "ship", "sea", "harpoon", "sailor", "storm", "island"];
+  const verbs = ["sees", "follows", "fears", "sinks", "raises", "leaves"];
+  return Array.from({ length: sentences }, () => `The ${pick(nouns)} ${pick(verbs)} the ${pick(nouns)}.`).join("\n");
+}
+
+function program(seed: number, lines: number): string {
+  const random = new Random(seed, "code");
+  return Array.from({ length: lines }, () => `const x${random.integer(20)} = f(${random.integer(100)}, y${random.integer(9)});`).join("\n");
+}
+
+const tiny = ["--preset", "tiny", "--data", "prose=prose.txt", "code=code.txt"];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "conclave-e2e-"));
+  run = join(folder, "run");
+  await writeFile(join(folder, "prose.txt"), prose(1, 1500));
+  await writeFile(join(folder, "code.txt"), program(1, 1500));
+  const trained = await conclave("train", ...tiny, "--steps", "20", "--checkpoint-every", "5", "--out", "run", "--json");
+  expect(trained.stderr).not.toContain("error:");
+  expect(trained.code).toBe(0);
+}, 120_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("a trained run", () => {
+  test("leaves a summary with the promised keys, and a report that asks nothing of the network", async () => {
+    const summary = JSON.parse(await readFile(join(run, "summary.json"), "utf8"));
+    // The twin has what a token meets in the mixture, but for the gates: 2 layers of 4 experts, width 32.
+    expect(summary.moe.activeParams - summary.dense.totalParams).toBe(2 * 4 * 32);
+    expect(summary.moe.totalParams).toBeGreaterThan(summary.moe.activeParams);
+    expect(summary.moe.layers).toHaveLength(2);
+    for (const layer of summary.moe.layers) {
+      const places = layer.counts.reduce((a: number, b: number) => a + b, 0);
+      expect(places).toBe(2 * summary.moe.tokens);
+      expect(layer.maxOverMean).toBeCloseTo(Math.max(...layer.counts) / (places / layer.counts.length), 10);
+      expect(layer.dropped).toBe(0);
+    }
+    // Byte-level text of a small grammar: worse than 8 bits a byte is no model, better than 0 is no measure.
+    for (const bits of [summary.moe.bitsPerByte, summary.dense.bitsPerByte]) {
+      expect(bits).toBeGreaterThan(0.2);
+      expect(bits).toBeLessThan(4);
+    }
+    const report = await readFile(join(run, "report.html"), "utf8");
+    expect(report).not.toMatch(/(src|href)=|https?:\/\/(?!www\.w3\.org)/);
+  });
+
+  test("generates the same text for the same seed, and ids as JSON", async () => {
+    const args = ["generate", "run", "The", "--max-tokens", "12", "--json"];
+    const [a, b] = [await conclave(...args), await conclave(...args)];
+    const result = JSON.parse(a.stdout);
+    expect(result.ids).toHaveLength(12);
+    expect(result.timings.promptTokens).toBeGreaterThan(0);
+    expect(JSON.parse(b.stdout).ids).toEqual(result.ids);
+  });
+
+  test("writes logits as NumPy float32 [T, V]", async () => {
+    const { code } = await conclave("logits", "run", "--ids", "1,2,3", "--out", "logits.npy");
+    expect(code).toBe(0);
+    const bytes = await readFile(join(folder, "logits.npy"));
+    expect(bytes.subarray(1, 6).toString("latin1")).toBe("NUMPY");
+    const { vocab_size } = JSON.parse(await readFile(join(run, "config.json"), "utf8"));
+    expect(bytes.toString("latin1", 10, 128)).toContain(`(3, ${vocab_size})`);
+    expect((bytes.length - 10 - bytes.readUInt16LE(8)) / 4).toBe(3 * vocab_size);
+  });
+
+  test("is inspected: every token of a prompt with its experts", async () => {
+    const { code, stdout } = await conclave("inspect", "run", "The whale sees the sea.", "--out", "prompt.html", "--json");
+    expect(code).toBe(0);
+    const { tokens, passages, layers } = JSON.parse(stdout);
+    expect(passages[0].tokens.join("")).toBe("The whale sees the sea.");
+    expect(passages[0].routes).toHaveLength(2);
+    for (const route of passages[0].routes) {
+      for (const picks of route) {
+        expect(picks).toHaveLength(2);
+        expect(picks[0][0]).not.toBe(picks[1][0]);
+        expect(picks[0][1] + picks[1][1]).toBeCloseTo(1, 4);
+      }
+    }
+    expect(layers[0].counts.reduce((a: number, b: number) => a + b, 0)).toBe(2 * tokens);
+    expect(await readFile(join(folder, "prompt.html"), "utf8")).toContain("whale");
+  });
+
+  test("is counted", async () => {
+    const summary = JSON.parse(await readFile(join(run, "summary.json"), "utf8"));
+    const { stdout } = await conclave("params", "run", "--json");
+    const counts = JSON.parse(stdout);
+    expect(counts.total).toBe(summary.moe.totalParams);
+    expect(counts.active).toBe(summary.moe.activeParams);
+  });
+});
+
+test("killed with SIGKILL and resumed, a run ends like one that was never stopped", async () => {
+  const args = ["train", ...tiny, "--steps", "20", "--checkpoint-every", "5", "--out", "killed"];
+  await killAfter(spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: "ignore" }), join(folder, "killed", "metrics.jsonl"), 8);
+  const resumed = await conclave("train", "--resume", "killed");
+  expect(resumed.stderr).not.toContain("error:");
+  expect(resumed.code).toBe(0);
+  for (const file of ["metrics.jsonl", "model.safetensors", "twin/metrics.jsonl", "twin/model.safetensors"]) {
+    const [whole, killed] = await Promise.all([readFile(join(run, file)), readFile(join(folder, "killed", file))]);
+    expect(killed.equals(whole), `${file} differs`).toBe(true);
+  }
+}, 120_000);
+
+test("Ctrl-C saves, and says how to go on", async () => {
+  const args = ["train", ...tiny, "--steps", "2000", "--out", "stopped", "--no-twin"];
+  const child = spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  child.stderr?.on("data", (chunk) => {
+    said += chunk;
+  });
+  const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
+  await lines(join(folder, "stopped", "metrics.jsonl"), 3);
+  child.kill("SIGINT");
+  expect(await ended).toBe(130);
+  expect(said).toContain("conclave train --resume stopped");
+});
+
+describe("wrong usage is one clear line and exit code 2", () => {
+  test.each([
+    [["train", "--steps", "-3"], /--steps takes a whole number/],
+    [["train", "--preset", "huge"], /preset "huge"/],
+    [["train", "--config", "bad.json"], /bad\.json.*widht.*unknown key/],
+    [["train", "--config", "k.json"], /k\.json.*routing/],
+    [["generate", "run"], /either a prompt or --ids/],
+    [["generate", "run", "x", "--temprature", "1"], /unknown option/],
+    [["route", "--spec", "bad-spec.json", "--logits", "l.json"], /exprts/],
+    [["nonsense"], /unknown command/],
+  ])("%j", async (args, message) => {
+    await writeFile(join(folder, "bad.json"), '{"model": {"widht": 3}}');
+    await writeFile(join(folder, "k.json"), '{"model": {"routing": {"experts": 4, "select": {"by": "token", "k": 5}}}}');
+    await writeFile(join(folder, "bad-spec.json"), '{"exprts": 4}');
+    await writeFile(join(folder, "l.json"), '{"logits": [[1, 2, 3, 4]]}');
+    const { code, stderr, stdout } = await conclave(...args);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stderr.trim().split("\n")).toHaveLength(2);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
+});
+
+describe("what fails is one clear line and exit code 1", () => {
+  test.each([
+    [["generate", "nowhere", "x"], /nowhere/],
+    [["generate", "cut", "x"], /cut\/model\.safetensors/],
+    [["train", "--preset", "tiny", "--data", "empty.txt", "--out", "e"], /empty\.txt|no text/],
+    [["train", "--preset", "tiny", "--data", "short.txt", "--out", "s"], /too (few|small)|tokens|bytes/],
+    [["train", ...tiny, "--out", "run"], /run holds a run/],
+    [["train", "--resume", "nowhere"], /nowhere holds no run/],
+  ])("%j", async (args, message) => {
+    await writeFile(join(folder, "empty.txt"), "");
+    await writeFile(join(folder, "short.txt"), "Too short.");
+    await mkdir(join(folder, "cut"), { recursive: true });
+    for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json"]) {
+      await writeFile(join(folder, "cut", file), await readFile(join(run, file)));
+    }
+    await writeFile(join(folder, "cut", "model.safetensors"), (await readFile(join(run, "model.safetensors"))).subarray(0, 5000));
+    const { code, stderr } = await conclave(...args);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(code).toBe(1);
+  });
+});
+
+/** Waits until `file` has at least `count` lines. */
+async function lines(file: string, count: number): Promise<void> {
+  for (let waited = 0; waited < 60_000; waited += 20) {
+    const text = await readFile(file, "utf8").catch(() => "");
+    if (text.split("\n").length > count) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`${file} never had ${count} lines`);
+}
+
+async function killAfter(child: ChildProcess, file: string, count: number): Promise<void> {
+  const gone = new Promise((resolve) => child.on("exit", resolve));
+  await lines(file, count);
+  child.kill("SIGKILL");
+  await gone;
+}
