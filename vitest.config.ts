@@ -2,7 +2,9 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  resolve: { alias: { "#threads": fileURLToPath(new URL("./src/kernels/threads.node.ts", import.meta.url)) } },
+  resolve: {
+    alias: { "#threads": fileURLToPath(new URL("./src/kernels/threads.node.ts", import.meta.url)) },
+  },
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 60_000,

@@ -20,8 +20,9 @@ constexpr int64_t kTilesWanted = 32;           // a product is cut finer until i
 constexpr int64_t kPieceFloats = 4 << 20;      // largest packed operand
 constexpr int64_t kListFloats = 16 << 20;      // packed floats after which a list runs
 constexpr int kListLength = 256;               // and products
-constexpr int64_t kPackFloats = 16 << 10;      // floats a packing task
-constexpr double kInlineFlops = 1 << 17;       // less is not worth waking a thread
+constexpr int64_t kPackFloats = 48 << 10;      // floats a packing task
+constexpr int64_t kPackDepth = 32;             // k it moves at once
+constexpr double kInlineFlops = 1 << 20;       // 10 microseconds: less is not worth waking a thread
 
 struct Product {
   Operand a, b;  // a by the output's rows, b by its columns
@@ -134,7 +135,7 @@ class List {
     const Product& p = owner(&Product::first_pack, task);
     task -= p.first_pack;
     if (p.is_thin) {
-      for (int64_t i = 0; i < thin_rows_of(p.m); i++) pack_panel<1>(p.a, i, i < p.m ? 1 : 0, p.k, p.packed_a + i * p.k);
+      for (int64_t i = 0; i < thin_rows_of(p.m); i++) pack_block<1>(p.a, i, i < p.m ? 1 : 0, 0, p.k, p.packed_a + i * p.k);
     } else if (task < p.pack_tasks_a()) {
       pack_panels<MR>(p.a, p.m, p.k, task * p.panels_a_task(), p.panels_a_task(), p.packed_a);
     } else {
@@ -143,10 +144,14 @@ class List {
     }
   }
 
+  // By short pieces of k, panel after panel: whichever way the operand lies, the lines it is read from and the panels
+  // it is written to stay in L1 until they are done with.
   template <int R>
   static void pack_panels(const Operand& x, int64_t rows, int64_t k, int64_t panel, int64_t panels, float* packed) {
-    for (int64_t end = panel + panels; panel < end && panel * R < rows; panel++)
-      pack_panel<R>(x, panel * R, least(R, rows - panel * R), k, packed + panel * R * k);
+    int64_t end = least(panel + panels, ceil_div(rows, R));
+    for (int64_t p = 0; p < k; p += kPackDepth)
+      for (int64_t i = panel * R; i < end * R; i += R)
+        pack_block<R>(x, i, least(R, rows - i), p, least(kPackDepth, k - p), packed + i * k + p * R);
   }
 
   void tile(int64_t task) const {

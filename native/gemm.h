@@ -84,30 +84,35 @@ static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* ou
 // k outer: k rows of R neighbours, copied.
 template <int R, class T, bool kRound>
 static void pack_columns(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
+  constexpr int kRest = R % W;
   for (int64_t p = 0; p < k; p++, x += ld, out += R) {
-    if (rows == R) {
-      int i = 0;
-      for (; i + W <= R; i += W) store(out + i, load_as<kRound>(x + i));
-      for (; i < R; i++) out[i] = scalar_as<kRound>(x[i]);
-    } else {
+    if (rows < R) {
       for (int i = 0; i < R; i++) out[i] = i < rows ? scalar_as<kRound>(x[i]) : 0;
+      continue;
+    }
+    CV_UNROLL for (int i = 0; i + W <= R; i += W) store(out + i, load_as<kRound>(x + i));
+    if (kRest > 0) {
+      T rest[W] = {};
+      memcpy(rest, x + R - kRest, kRest * sizeof(T));
+      vf v = load_as<kRound>(rest);
+      memcpy(out + R - kRest, &v, kRest * 4);
     }
   }
 }
 
 template <int R, class T, bool kRound>
-CV_INLINE void pack_as(const Operand& x, int64_t i, int64_t rows, int64_t k, float* out) {
-  const T* from = (const T*)x.at(i, 0);
-  if (x.k_inner) pack_rows<R, T, kRound>(from, x.ld, rows, k, out);
-  else pack_columns<R, T, kRound>(from, x.ld, rows, k, out);
+CV_INLINE void pack_as(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
+  const T* from = (const T*)x.at(i, p);
+  if (x.k_inner) pack_rows<R, T, kRound>(from, x.ld, rows, depth, out);
+  else pack_columns<R, T, kRound>(from, x.ld, rows, depth, out);
 }
 
-// Packs rows i to i+rows (at most R) of x over all of k.
+// Packs rows i to i+rows (at most R) of x, k from p to p+depth, into the place of p in a panel.
 template <int R>
-static void pack_panel(const Operand& x, int64_t i, int64_t rows, int64_t k, float* out) {
-  if (x.bf16) pack_as<R, uint16_t, false>(x, i, rows, k, out);
-  else if (x.round) pack_as<R, float, true>(x, i, rows, k, out);
-  else pack_as<R, float, false>(x, i, rows, k, out);
+static void pack_block(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
+  if (x.bf16) pack_as<R, uint16_t, false>(x, i, rows, p, depth, out);
+  else if (x.round) pack_as<R, float, true>(x, i, rows, p, depth, out);
+  else pack_as<R, float, false>(x, i, rows, p, depth, out);
 }
 
 // c [rows, NR] (+)= a panel x b panel over k. Every element is summed in the order of k, whatever the tile it falls in.

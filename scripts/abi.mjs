@@ -9,7 +9,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** The abi table, read from its TypeScript source. */
 export async function readAbi() {
   const source = readFileSync(join(root, "src/kernels/abi.ts"), "utf8");
-  const { outputText } = ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } });
+  const { outputText } = ts.transpileModule(source, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+  });
   return await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
 }
 
@@ -20,9 +22,13 @@ const pascal = (name) => name[0].toUpperCase() + name.slice(1);
 export function header({ abi, dtypes }) {
   const lines = [
     "// Written by scripts/abi.mjs from src/kernels/abi.ts. Do not edit.",
-    "#pragma once", "#include <stdint.h>", "",
+    "#pragma once",
+    "#include <stdint.h>",
+    "",
     "// Always inlined: a copy shared by the linker could carry one instruction set's code into another's kernels.",
-    "#define CV_MEMBER __attribute__((always_inline)) inline", "", "namespace cv {",
+    "#define CV_MEMBER __attribute__((always_inline)) inline",
+    "",
+    "namespace cv {",
     `enum class DType { ${dtypes.join(", ")} };`,
     "struct Int { double v; CV_MEMBER operator int64_t() const { return (int64_t)v; } };",
     "struct Flag { double v; CV_MEMBER operator bool() const { return v != 0; } };",
@@ -43,7 +49,9 @@ export function header({ abi, dtypes }) {
       if (Array.isArray(kind)) {
         const type = `${pascal(kernel)}${pascal(arg)}`;
         lines.push(`enum class ${type} { ${kind.map((k) => k + "_").join(", ")} };`);
-        fields.push(`  struct { double v; CV_MEMBER operator ${type}() const { return (${type})(int)v; } } ${snake(arg)};`);
+        fields.push(
+          `  struct { double v; CV_MEMBER operator ${type}() const { return (${type})(int)v; } } ${snake(arg)};`,
+        );
       } else fields.push(`  ${cType[kind]} ${snake(arg)};`);
     }
     lines.push(`struct ${pascal(kernel)}Args {`, ...fields, "};");

@@ -17,8 +17,12 @@ export async function writeAbiHeader() {
 export function stamp(extra) {
   const hash = createHash("sha256");
   for (const text of extra) hash.update(`${text}\n`);
-  const sources = readdirSync(join(root, "native")).sort().map((name) => `native/${name}`);
-  const scripts = readdirSync(join(root, "scripts")).filter((name) => /^(abi|build-(inputs|native|wasm))\.mjs$/.test(name)).sort();
+  const sources = readdirSync(join(root, "native"))
+    .sort()
+    .map((name) => `native/${name}`);
+  const scripts = readdirSync(join(root, "scripts"))
+    .filter((name) => /^(abi|build-(inputs|native|wasm))\.mjs$/.test(name))
+    .sort();
   for (const file of [...sources, "src/kernels/abi.ts", ...scripts.map((name) => `scripts/${name}`)]) {
     hash.update(`${file}\n`).update(readFileSync(join(root, file)));
   }
@@ -28,7 +32,11 @@ export function stamp(extra) {
 
 /** Whether `file` was made from these inputs. */
 export function isCurrent(file, inputs) {
-  return existsSync(join(root, file)) && existsSync(stampOf(file)) && readFileSync(stampOf(file), "utf8") === inputs.value;
+  return (
+    existsSync(join(root, file)) &&
+    existsSync(stampOf(file)) &&
+    readFileSync(stampOf(file), "utf8") === inputs.value
+  );
 }
 
 const stampOf = (file) => join(root, "build", `${file.replaceAll("/", "-")}.stamp`);

@@ -8,17 +8,37 @@ import { isCurrent, stamp, writeAbiHeader } from "./build-inputs.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 const isas = {
-  "simd128": ["-DCV_ISA=simd128", "-msimd128"],
+  simd128: ["-DCV_ISA=simd128", "-msimd128"],
   "relaxed-simd": ["-DCV_ISA=relaxed_simd", "-msimd128", "-mrelaxed-simd"],
 };
 const common = [
-  "--target=wasm32-wasip1", "-std=c++17", "-O3", "-DCV_WIDTH=4", "-matomics", "-mbulk-memory", "-nostdlib", "-fno-exceptions",
-  "-fno-rtti", "-fno-strict-aliasing", "-fno-math-errno", "-fno-threadsafe-statics", "-fvisibility=hidden", "-Wall", "-Wextra",
-  "-Inative", "-Ibuild",
+  "--target=wasm32-wasip1",
+  "-std=c++17",
+  "-O2",
+  "-DCV_WIDTH=4",
+  "-matomics",
+  "-mbulk-memory",
+  "-nostdlib",
+  "-fno-exceptions",
+  "-fno-rtti",
+  "-fno-strict-aliasing",
+  "-fno-math-errno",
+  "-fno-threadsafe-statics",
+  "-fvisibility=hidden",
+  "-Wall",
+  "-Wextra",
+  "-Inative",
+  "-Ibuild",
 ];
 const link = [
-  "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--shared-memory", "-Wl,--max-memory=4294967296", "-Wl,-z,stack-size=1048576",
-  "-Wl,--export=__stack_pointer", "-Wl,--export=__heap_base", "-Wl,--strip-all",
+  "-Wl,--no-entry",
+  "-Wl,--import-memory",
+  "-Wl,--shared-memory",
+  "-Wl,--max-memory=4294967296",
+  "-Wl,-z,stack-size=1048576",
+  "-Wl,--export=__stack_pointer",
+  "-Wl,--export=__heap_base",
+  "-Wl,--strip-all",
 ];
 const units = ["native/isa.cc", "native/pool_wasm.cc", "native/wasm.cc"];
 
@@ -33,7 +53,9 @@ export async function buildWasm() {
   mkdirSync(join(root, "dist/wasm"), { recursive: true });
   await writeAbiHeader();
   const tree = {
-    native: Object.fromEntries(readdirSync(join(root, "native")).map((name) => [name, readFileSync(join(root, "native", name))])),
+    native: Object.fromEntries(
+      readdirSync(join(root, "native")).map((name) => [name, readFileSync(join(root, "native", name))]),
+    ),
     build: { "abi.h": readFileSync(join(root, "build/abi.h")) },
   };
   const { runClang } = await import("@yowasp/clang");
@@ -49,11 +71,19 @@ export async function buildWasm() {
 
 async function compile(runClang, tree, own) {
   let messages = "";
-  const stderr = (bytes) => { if (bytes) messages += Buffer.from(bytes).toString(); };
+  const stderr = (bytes) => {
+    if (bytes) messages += Buffer.from(bytes).toString();
+  };
   try {
-    const out = await runClang(["clang++", ...common, ...own, ...units, ...link, "-o", "kernels.wasm"], tree, {
-      stdout: stderr, stderr, fetchProgress: () => {},
-    });
+    const out = await runClang(
+      ["clang++", ...common, ...own, ...units, ...link, "-o", "kernels.wasm"],
+      tree,
+      {
+        stdout: stderr,
+        stderr,
+        fetchProgress: () => {},
+      },
+    );
     if (messages) process.stderr.write(messages);
     return out["kernels.wasm"];
   } catch (cause) {

@@ -12,7 +12,10 @@ function buildTypeScript() {
   if (!stamp.changed) return Promise.resolve();
   const bin = join(root, "node_modules/tsdown/dist/run.mjs");
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [bin, "--logLevel", "warn"], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn(process.execPath, [bin, "--logLevel", "warn"], {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+    });
     child.on("exit", (code) => {
       if (code !== 0) return reject(new Error("tsdown failed"));
       writeStamp(stamp);

@@ -18,15 +18,23 @@ export function requireNode() {
 
 /** Installs dependencies if they are not there yet; returns the seconds it took. No package's install script is run. */
 export function install() {
-  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const lock = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === lock) return 0;
   console.error("Installing dependencies (npm ci) ...");
   const began = performance.now();
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  const run = spawnSync(npm, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
+  const run = spawnSync(npm, args, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+    shell: process.platform === "win32",
+  });
   if (run.status !== 0) {
-    console.error("npm ci failed (see above). With no network, put node_modules in place by hand and run again.");
+    console.error(
+      "npm ci failed (see above). With no network, put node_modules in place by hand and run again.",
+    );
     process.exit(1);
   }
   writeFileSync(stampFile, lock);

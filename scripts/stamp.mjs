@@ -13,11 +13,15 @@ function* filesUnder(path) {
 export function upToDate(name, inputs, outputs, extra = "") {
   const hash = createHash("sha256").update(process.platform + process.arch + extra);
   for (const input of inputs) {
-    for (const file of filesUnder(join(root, input))) hash.update(file.slice(root.length)).update(readFileSync(file));
+    for (const file of filesUnder(join(root, input)))
+      hash.update(file.slice(root.length)).update(readFileSync(file));
   }
   const digest = hash.digest("hex");
   const file = join(root, "build", `${name}.stamp`);
-  const fresh = existsSync(file) && readFileSync(file, "utf8") === digest && outputs.every((o) => existsSync(join(root, o)));
+  const fresh =
+    existsSync(file) &&
+    readFileSync(file, "utf8") === digest &&
+    outputs.every((o) => existsSync(join(root, o)));
   return { changed: !fresh, file, digest };
 }
 

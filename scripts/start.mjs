@@ -20,5 +20,6 @@ const child = spawn(process.execPath, [cli, "train", ...given], {
   env: { ...process.env, CONCLAVE_INSTALL_SECONDS: String(installSeconds + buildSeconds) },
 });
 // Ctrl-C reaches the child too; it saves and says how to resume, so this process only waits for it.
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => signal === "SIGTERM" && child.kill(signal));
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.on(signal, () => signal === "SIGTERM" && child.kill(signal));
 child.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

@@ -16,7 +16,14 @@ await build().catch((error) => {
 const folder = mkdtempSync(join(tmpdir(), "conclave-test-"));
 const results = join(folder, "results.json");
 const vitest = join(root, "node_modules/vitest/vitest.mjs");
-const args = [vitest, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${results}`, ...process.argv.slice(2)];
+const args = [
+  vitest,
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${results}`,
+  ...process.argv.slice(2),
+];
 const run = spawnSync(process.execPath, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
 let summary;
 try {
@@ -27,7 +34,11 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-const broken = summary.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
+const broken = summary.testResults.filter(
+  (file) => file.status === "failed" && file.assertionResults.length === 0,
+).length;
 const failed = summary.numFailedTests + broken;
-console.log(`${summary.numPassedTests} passed, ${failed} failed, ${summary.numPendingTests + summary.numTodoTests} skipped`);
+console.log(
+  `${summary.numPassedTests} passed, ${failed} failed, ${summary.numPendingTests + summary.numTodoTests} skipped`,
+);
 process.exit(run.status === 0 && failed === 0 ? 0 : 1);

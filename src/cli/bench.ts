@@ -3,7 +3,19 @@ import { Command } from "commander";
 import { fail } from "../errors.ts";
 import { MoeLayer, parseRoutingSpec, SwigluExperts } from "../moe/index.ts";
 import { materialise } from "../nn/index.ts";
-import { context, type Device, type Precision, Random, reshape, scope, sum, sumSquares, Tape, tensor, watch } from "../tensor/index.ts";
+import {
+  context,
+  type Device,
+  type Precision,
+  Random,
+  reshape,
+  scope,
+  sum,
+  sumSquares,
+  Tape,
+  tensor,
+  watch,
+} from "../tensor/index.ts";
 import { openDevice, whole } from "./options.ts";
 import { print, printJson, remark, table } from "./output.ts";
 
@@ -37,28 +49,46 @@ export function benchCommand(): Command {
   bench
     .command("moe")
     .description("Time an MoE layer, forward alone and with backward.")
-    .option("--shape <D,F,E,K,T>", "width, expert width, experts, picks a token, tokens; may be given more than once", collect, [])
+    .option(
+      "--shape <D,F,E,K,T>",
+      "width, expert width, experts, picks a token, tokens; may be given more than once",
+      collect,
+      [],
+    )
     .option("--dtype <name>", "bf16 or f32", "bf16")
     .option("--runs <n>", "timed runs of each", whole("--runs", 1), 9)
     .option("--json", "print as JSON")
     .addHelpText("after", "\nExample:\n  conclave bench moe --shape 512,1024,8,2,2048 --dtype f32")
-    .action(async (options: { shape: MoeShape[]; dtype: string; runs: number; json?: boolean }, command: Command) => {
-      const { device } = await openDevice(command);
-      const dtype = options.dtype;
-      if (dtype !== "bf16" && dtype !== "f32") fail("usage", `--dtype takes bf16 or f32, not ${JSON.stringify(dtype)}`);
-      const machine = { cpu: cpus()[0]?.model ?? "unknown", kernels: device.kernels.isa, ...measurePeaks(device) };
-      const shapes = options.shape.length ? options.shape : defaultShapes;
-      const results = shapes.flatMap((shape) => timeLayer(device, shape, dtype, options.runs, machine.f32Gflops));
-      if (options.json) printJson({ machine, results });
-      else show(machine, results);
-      device.dispose();
-    });
+    .action(
+      async (
+        options: { shape: MoeShape[]; dtype: string; runs: number; json?: boolean },
+        command: Command,
+      ) => {
+        const { device } = await openDevice(command);
+        const dtype = options.dtype;
+        if (dtype !== "bf16" && dtype !== "f32")
+          fail("usage", `--dtype takes bf16 or f32, not ${JSON.stringify(dtype)}`);
+        const machine = {
+          cpu: cpus()[0]?.model ?? "unknown",
+          kernels: device.kernels.isa,
+          ...measurePeaks(device),
+        };
+        const shapes = options.shape.length ? options.shape : defaultShapes;
+        const results = shapes.flatMap((shape) =>
+          timeLayer(device, shape, dtype, options.runs, machine.f32Gflops),
+        );
+        if (options.json) printJson({ machine, results });
+        else show(machine, results);
+        device.dispose();
+      },
+    );
   return bench;
 }
 
 function collect(text: string, before: MoeShape[]): MoeShape[] {
   const numbers = text.split(",").map(whole("--shape", 1));
-  if (numbers.length !== 5) fail("usage", `--shape takes five numbers D,F,E,K,T, not ${JSON.stringify(text)}`);
+  if (numbers.length !== 5)
+    fail("usage", `--shape takes five numbers D,F,E,K,T, not ${JSON.stringify(text)}`);
   const [D, F, E, K, T] = numbers;
   if (K > E) fail("usage", `--shape ${text}: K (${K}) is above E (${E})`);
   return [...before, { D, F, E, K, T }];
@@ -72,7 +102,19 @@ function measurePeaks(device: Device): { f32Gflops: number; readGBs: number } {
     const a = tensor(device, random.normals(n * n), [n, n]);
     const b = tensor(device, random.normals(n * n), [n, n]);
     const out = tensor(device, new Float32Array(n * n), [n, n]);
-    const product = { a: a.buf, b: b.buf, out: out.buf, batch: 1, m: n, n, k: n, transA: false, transB: false, accumulate: false, bf16: false };
+    const product = {
+      a: a.buf,
+      b: b.buf,
+      out: out.buf,
+      batch: 1,
+      m: n,
+      n,
+      k: n,
+      transA: false,
+      transB: false,
+      accumulate: false,
+      bf16: false,
+    };
     const productMs = Math.min(...times(10, () => device.kernels.run.gemm(product)));
     const long = tensor(device, new Float32Array(64 << 20), [64 << 20]);
     const readMs = Math.min(...times(5, () => void sumSquares(long)));
@@ -89,10 +131,20 @@ function times(runs: number, body: () => void): number[] {
   });
 }
 
-function timeLayer(device: Device, shape: MoeShape, precision: Precision, runs: number, peak: number): MoeTiming[] {
+function timeLayer(
+  device: Device,
+  shape: MoeShape,
+  precision: Precision,
+  runs: number,
+  peak: number,
+): MoeTiming[] {
   const { D, F, E, K, T } = shape;
   const spec = parseRoutingSpec({ experts: E, order: "select-then-score", select: { by: "token", k: K } });
-  const layer = new MoeLayer({ spec, width: D, experts: new SwigluExperts({ count: E, width: D, hidden: F }) });
+  const layer = new MoeLayer({
+    spec,
+    width: D,
+    experts: new SwigluExperts({ count: E, width: D, hidden: F }),
+  });
   const arena = materialise(layer, device, 1);
   const x_TD = watch(tensor(device, new Random(1, "bench").normals(T * D), [T, D]), (grad) => grad.dispose());
   const ctx = context({ precision });
@@ -108,7 +160,16 @@ function timeLayer(device: Device, shape: MoeShape, precision: Precision, runs: 
     const sorted = times(runs, body).sort((a, b) => a - b);
     const medianMs = sorted[Math.floor(sorted.length / 2)];
     const gflops = work / medianMs / 1e6;
-    return { ...shape, dtype: precision, threads: device.kernels.threads, pass, medianMs, minMs: sorted[0], gflops, shareOfPeak: gflops / peak };
+    return {
+      ...shape,
+      dtype: precision,
+      threads: device.kernels.threads,
+      pass,
+      medianMs,
+      minMs: sorted[0],
+      gflops,
+      shareOfPeak: gflops / peak,
+    };
   };
   remark(`timing D=${D} F=${F} E=${E} K=${K} T=${T} ...`);
   const results = [figure("forward", flops, forward), figure("forward+backward", 3 * flops, both)];
@@ -118,10 +179,20 @@ function timeLayer(device: Device, shape: MoeShape, precision: Precision, runs: 
   return results;
 }
 
-function show(machine: { cpu: string; kernels: string; f32Gflops: number; readGBs: number }, results: readonly MoeTiming[]): void {
-  print(`${machine.cpu}, ${machine.kernels}: f32 products ${machine.f32Gflops.toFixed(0)} GFLOP/s, memory read ${machine.readGBs.toFixed(1)} GB/s\n`);
+function show(
+  machine: { cpu: string; kernels: string; f32Gflops: number; readGBs: number },
+  results: readonly MoeTiming[],
+): void {
+  print(
+    `${machine.cpu}, ${machine.kernels}: f32 products ${machine.f32Gflops.toFixed(0)} GFLOP/s, memory read ${machine.readGBs.toFixed(1)} GB/s\n`,
+  );
   const rows = results.map((r) => [
-    `D=${r.D} F=${r.F} E=${r.E} K=${r.K} T=${r.T}`, r.dtype, r.pass, r.medianMs.toFixed(1), r.minMs.toFixed(1), r.gflops.toFixed(0),
+    `D=${r.D} F=${r.F} E=${r.E} K=${r.K} T=${r.T}`,
+    r.dtype,
+    r.pass,
+    r.medianMs.toFixed(1),
+    r.minMs.toFixed(1),
+    r.gflops.toFixed(0),
     `${(100 * r.shareOfPeak).toFixed(0)} %`,
   ]);
   print(table(["layer", "dtype", "pass", "median ms", "min ms", "GFLOP/s", "of f32 rate"], rows));

@@ -1,7 +1,7 @@
 import { cpus, freemem, totalmem } from "node:os";
 import { Command } from "commander";
-import { bytes, print, printJson } from "./output.ts";
 import { openDevice } from "./options.ts";
+import { bytes, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
 export function doctorCommand(): Command {
@@ -41,5 +41,6 @@ function show(found: Findings): void {
   print(`cpu       ${found.cpu.model}, ${found.cpu.count} cores`);
   print(`memory    ${bytes(found.memory.total)}, ${bytes(found.memory.free)} free`);
   print(`kernels   ${kernels.kernels} ${kernels.isa}, ${kernels.threads} threads`);
-  for (const { kernels: name, state, reason } of kernels.attempts) print(`          ${name}: ${state} (${reason})`);
+  for (const { kernels: name, state, reason } of kernels.attempts)
+    print(`          ${name}: ${state} (${reason})`);
 }

@@ -23,17 +23,35 @@ export function generateCommand(): Command {
     .argument("[prompt]", "text to continue")
     .option("--ids <list>", "token ids to continue instead of a text: 1,2,3")
     .option("--max-tokens <n>", "tokens to write", whole("--max-tokens", 0), 128)
-    .option("--temperature <x>", "0 takes the most likely token each time", between("--temperature", 0, 100), 0.8)
-    .option("--top-p <x>", "sample from the smallest set of tokens of this probability", between("--top-p", 0, 1), 0.95)
+    .option(
+      "--temperature <x>",
+      "0 takes the most likely token each time",
+      between("--temperature", 0, 100),
+      0.8,
+    )
+    .option(
+      "--top-p <x>",
+      "sample from the smallest set of tokens of this probability",
+      between("--top-p", 0, 1),
+      0.95,
+    )
     .option("--top-k <n>", "sample from at most this many tokens", whole("--top-k", 1))
     .option("--seed <n>", "same seed, same text", whole("--seed", 0), 0)
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
     .option("--json", 'print {"ids", "text", "timings"}')
-    .addHelpText("after", '\nExample:\n  conclave generate runs/small-1 "Call me" --max-tokens 64 --temperature 0.7')
+    .addHelpText(
+      "after",
+      '\nExample:\n  conclave generate runs/small-1 "Call me" --max-tokens 64 --temperature 0.7',
+    )
     .action(runGenerate);
 }
 
-async function runGenerate(folder: string, prompt: string | undefined, flags: GenerateFlags, command: Command): Promise<void> {
+async function runGenerate(
+  folder: string,
+  prompt: string | undefined,
+  flags: GenerateFlags,
+  command: Command,
+): Promise<void> {
   const { maxTokens, temperature, topP, topK, seed, json } = flags;
   const ctx = context({ precision: precisionOf(flags.precision) });
   const { device } = await openDevice(command);
@@ -52,7 +70,15 @@ async function runGenerate(folder: string, prompt: string | undefined, flags: Ge
   if (!json && prompt !== undefined) process.stdout.write(prompt);
   const began = performance.now();
   let first = began;
-  for await (const { id, finish, index } of generate(model, ids, { maxTokens, temperature, topP, topK, seed, ctx, signal: stop.signal })) {
+  for await (const { id, finish, index } of generate(model, ids, {
+    maxTokens,
+    temperature,
+    topP,
+    topK,
+    seed,
+    ctx,
+    signal: stop.signal,
+  })) {
     if (index === 0) first = performance.now();
     written.push(id);
     if (stream && finish !== "end") write(stream.push(id));
@@ -60,12 +86,19 @@ async function runGenerate(folder: string, prompt: string | undefined, flags: Ge
   }
   if (stream) write(stream.end());
   const ended = performance.now();
-  const timings = { promptTokens: ids.length, promptMs: first - began, tokens: written.length, tokensMs: ended - first };
+  const timings = {
+    promptTokens: ids.length,
+    promptMs: first - began,
+    tokens: written.length,
+    tokensMs: ended - first,
+  };
   if (json) printJson({ ids: written, text, timings });
   else {
     process.stdout.write("\n");
     const rate = written.length > 1 ? ((written.length - 1) / timings.tokensMs) * 1000 : 0;
-    remark(`${written.length} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${ids.length} in ${timings.promptMs.toFixed(0)} ms`);
+    remark(
+      `${written.length} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${ids.length} in ${timings.promptMs.toFixed(0)} ms`,
+    );
   }
   if (stop.signal.aborted) process.exitCode = 130;
   device.dispose();

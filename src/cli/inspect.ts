@@ -1,8 +1,8 @@
 import { basename } from "node:path";
 import { Command } from "commander";
 import { fail } from "../errors.ts";
-import { decodeText } from "../formats/text.ts";
 import { loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
+import { decodeText } from "../formats/text.ts";
 import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
 import { type Decoder, parameterCounts } from "../models/index.ts";
 import { openModel, precisionOf } from "./model.ts";
@@ -33,18 +33,31 @@ export function inspectCommand(): Command {
     .action(runInspect);
 }
 
-async function runInspect(folder: string, prompt: string | undefined, flags: InspectFlags, command: Command): Promise<void> {
-  if ((prompt === undefined) === (flags.file === undefined)) fail("usage", "give either a prompt or --file, and not both");
+async function runInspect(
+  folder: string,
+  prompt: string | undefined,
+  flags: InspectFlags,
+  command: Command,
+): Promise<void> {
+  if ((prompt === undefined) === (flags.file === undefined))
+    fail("usage", "give either a prompt or --file, and not both");
   const precision = precisionOf(flags.precision);
   const { device } = await openDevice(command);
   const tokenizer = await loadTokenizer(folder);
   const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
   const ids = tokenizer.encode(text);
-  if (ids.length === 0) fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
+  if (ids.length === 0)
+    fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
   const model = await openModel(folder, device);
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
-  const analysis = await analyse(model, [{ domain: name, ids }], { tokenizer, window: flags.window, passageTokens: flags.passage, precision });
-  if (analysis.layers.length === 0) fail("model", `${folder}: the model has no experts to look at`, "inspect a mixture-of-experts model");
+  const analysis = await analyse(model, [{ domain: name, ids }], {
+    tokenizer,
+    window: flags.window,
+    passageTokens: flags.passage,
+    precision,
+  });
+  if (analysis.layers.length === 0)
+    fail("model", `${folder}: the model has no experts to look at`, "inspect a mixture-of-experts model");
   await writeFileAtomic(flags.out, reportHtml(reportOf(folder, name, ids.length, model, analysis)));
   if (flags.json) printJson({ report: flags.out, tokens: ids.length, ...analysis });
   else show(analysis);
@@ -52,7 +65,13 @@ async function runInspect(folder: string, prompt: string | undefined, flags: Ins
   device.dispose();
 }
 
-function reportOf(folder: string, name: string, tokens: number, model: Decoder, analysis: Analysis): ReportData {
+function reportOf(
+  folder: string,
+  name: string,
+  tokens: number,
+  model: Decoder,
+  analysis: Analysis,
+): ReportData {
   const counts = parameterCounts(model);
   const experts = analysis.layers[0].counts.length;
   return {
@@ -76,16 +95,24 @@ function reportOf(folder: string, name: string, tokens: number, model: Decoder, 
 
 function show({ layers, specialisation, passages }: Analysis): void {
   const balance = layers.map(({ maxOverMean, cv, entropy, dropped }, layer) => [
-    String(layer), maxOverMean.toFixed(2), cv.toFixed(3), entropy.toFixed(3), `${(100 * dropped).toFixed(1)} %`,
+    String(layer),
+    maxOverMean.toFixed(2),
+    cv.toFixed(3),
+    entropy.toFixed(3),
+    `${(100 * dropped).toFixed(1)} %`,
     specialisation.layers[layer].kindBits.toFixed(3),
   ]);
-  print(table(["layer", "max/mean load", "CV", "token entropy (nats)", "dropped", "bits about kind"], balance));
+  print(
+    table(["layer", "max/mean load", "CV", "token entropy (nats)", "dropped", "bits about kind"], balance),
+  );
   const [{ tokens, routes }] = passages;
   const most = 40;
-  const rows = tokens.slice(0, most).map((token, t) => [
-    JSON.stringify(token),
-    ...routes.map((layer) => layer[t].map(([expert]) => (expert < 0 ? "-" : String(expert))).join(" ")),
-  ]);
+  const rows = tokens
+    .slice(0, most)
+    .map((token, t) => [
+      JSON.stringify(token),
+      ...routes.map((layer) => layer[t].map(([expert]) => (expert < 0 ? "-" : String(expert))).join(" ")),
+    ]);
   print(`\n${table(["token", ...routes.map((_, layer) => `layer ${layer}`)], rows)}`);
   if (tokens.length > most) print(`(the first ${most} tokens; the report shows ${grouped(tokens.length)})`);
 }

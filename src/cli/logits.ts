@@ -16,16 +16,22 @@ export function logitsCommand(): Command {
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
     .option("--json", 'print {"file", "shape"}')
     .addHelpText("after", "\nExample:\n  conclave logits runs/small-1 --ids 1,2,3 --out logits.npy")
-    .action(async (folder: string, flags: { ids: string; out: string; precision: string; json?: boolean }, command: Command) => {
-      const ctx = context({ precision: precisionOf(flags.precision) });
-      const ids = idList(flags.ids);
-      const { device } = await openDevice(command);
-      const model = await openModel(folder, device);
-      const data = await logits(model, ids, ctx);
-      const shape = [ids.length, data.length / ids.length];
-      await writeFileAtomic(flags.out, encodeNpy({ shape, data }));
-      if (flags.json) printJson({ file: flags.out, shape });
-      else remark(`wrote ${flags.out}: float32 [${shape.join(", ")}]`);
-      device.dispose();
-    });
+    .action(
+      async (
+        folder: string,
+        flags: { ids: string; out: string; precision: string; json?: boolean },
+        command: Command,
+      ) => {
+        const ctx = context({ precision: precisionOf(flags.precision) });
+        const ids = idList(flags.ids);
+        const { device } = await openDevice(command);
+        const model = await openModel(folder, device);
+        const data = await logits(model, ids, ctx);
+        const shape = [ids.length, data.length / ids.length];
+        await writeFileAtomic(flags.out, encodeNpy({ shape, data }));
+        if (flags.json) printJson({ file: flags.out, shape });
+        else remark(`wrote ${flags.out}: float32 [${shape.join(", ")}]`);
+        device.dispose();
+      },
+    );
 }

@@ -18,9 +18,21 @@ const program = new Command("conclave")
   .option("--kernels <name>", "native, wasm or reference (default: the fastest that loads)")
   .option("--threads <n>", "threads to use (default: all)")
   .showSuggestionAfterError()
-  .addHelpText("after", "\nEvery verb takes --help and --json. Start with: conclave train --preset tiny --out runs/first");
+  .addHelpText(
+    "after",
+    "\nEvery verb takes --help and --json. Start with: conclave train --preset tiny --out runs/first",
+  );
 
-for (const make of [trainCommand, generateCommand, logitsCommand, paramsCommand, routeCommand, inspectCommand, benchCommand, doctorCommand]) {
+for (const make of [
+  trainCommand,
+  generateCommand,
+  logitsCommand,
+  paramsCommand,
+  routeCommand,
+  inspectCommand,
+  benchCommand,
+  doctorCommand,
+]) {
   program.addCommand(make());
 }
 for (const command of [program, ...program.commands, ...program.commands.flatMap((c) => c.commands)]) {

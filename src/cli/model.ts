@@ -7,7 +7,9 @@ import { idList } from "./options.ts";
 
 /** Checks the precision option. */
 export function precisionOf(name: string): Precision {
-  return name === "f32" || name === "bf16" ? name : fail("usage", `--precision takes bf16 or f32, not ${JSON.stringify(name)}`);
+  return name === "f32" || name === "bf16"
+    ? name
+    : fail("usage", `--precision takes bf16 or f32, not ${JSON.stringify(name)}`);
 }
 
 /** A model folder's weights. */
@@ -22,7 +24,8 @@ export async function promptIds(
   prompt: string | undefined,
   ids: string | undefined,
 ): Promise<{ ids: number[]; tokenizer: Tokenizer | null }> {
-  if ((prompt === undefined) === (ids === undefined)) fail("usage", "give either a prompt or --ids, and not both");
+  if ((prompt === undefined) === (ids === undefined))
+    fail("usage", "give either a prompt or --ids, and not both");
   if (ids !== undefined) {
     const tokenizer = (await pathExists(`${folder}/tokenizer.json`)) ? await loadTokenizer(folder) : null;
     return { ids: idList(ids), tokenizer };

@@ -36,7 +36,8 @@ const kernelNames = ["native", "wasm", "reference"] as const;
 export async function openDevice(command: Command): Promise<{ device: Device; report: KernelReport }> {
   const { kernels, threads } = command.optsWithGlobals<{ kernels?: string; threads?: string }>();
   const name = kernelNames.find((known) => known === kernels);
-  if (kernels !== undefined && !name) fail("usage", `--kernels takes ${kernelNames.join(", ")}, not ${JSON.stringify(kernels)}`);
+  if (kernels !== undefined && !name)
+    fail("usage", `--kernels takes ${kernelNames.join(", ")}, not ${JSON.stringify(kernels)}`);
   const count = threads === undefined ? undefined : whole("--threads", 1)(threads);
   const selected = await selectKernels({ kernels: name, threads: count });
   return { device: new Device(selected.kernels), report: selected.report };

@@ -24,12 +24,19 @@ export function exitFor(error: unknown): number {
 
 /** One line that says what is wrong and one that says what to do; a stack trace only when asked for. */
 export function reportError(error: unknown, debug: boolean): void {
-  const message = error instanceof Error ? error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ") : String(error);
+  const message =
+    error instanceof Error
+      ? error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ")
+      : String(error);
   if (message === "(outputHelp)") return;
   remark(`${pc.red("error:")} ${message}`);
   if (error instanceof ConclaveError) remark(`${pc.dim("to mend:")} ${error.remedy}`);
-  else if (error instanceof CommanderError) remark(`${pc.dim("to mend:")} run the command with --help to see what it takes`);
-  else if (!debug) remark(`${pc.dim("to mend:")} this one was not foreseen; run again with --debug to see where it happened`);
+  else if (error instanceof CommanderError)
+    remark(`${pc.dim("to mend:")} run the command with --help to see what it takes`);
+  else if (!debug)
+    remark(
+      `${pc.dim("to mend:")} this one was not foreseen; run again with --debug to see where it happened`,
+    );
   if (debug && error instanceof Error && error.stack) remark(error.stack);
 }
 
@@ -37,7 +44,10 @@ export function reportError(error: unknown, debug: boolean): void {
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((name, i) => Math.max(width(name), ...rows.map((row) => width(row[i] ?? ""))));
   const line = (cells: readonly string[]) =>
-    cells.map((cell, i) => (i === 0 ? cell + pad(cell, widths[i]) : pad(cell, widths[i]) + cell)).join("  ").trimEnd();
+    cells
+      .map((cell, i) => (i === 0 ? cell + pad(cell, widths[i]) : pad(cell, widths[i]) + cell))
+      .join("  ")
+      .trimEnd();
   return [pc.bold(line(head)), ...rows.map(line)].join("\n");
 }
 
@@ -58,7 +68,12 @@ export function grouped(n: number): string {
 
 /** 46.7 B, 3.91 M */
 export function short(n: number): string {
-  for (const [unit, size] of [["T", 1e12], ["B", 1e9], ["M", 1e6], ["k", 1e3]] as const) {
+  for (const [unit, size] of [
+    ["T", 1e12],
+    ["B", 1e9],
+    ["M", 1e6],
+    ["k", 1e3],
+  ] as const) {
     if (n >= size) return `${(n / size).toPrecision(3)} ${unit}`;
   }
   return String(n);
@@ -66,7 +81,12 @@ export function short(n: number): string {
 
 /** 1.5 GiB */
 export function bytes(n: number): string {
-  for (const [unit, size] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]] as const) {
+  for (const [unit, size] of [
+    ["TiB", 2 ** 40],
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+    ["KiB", 2 ** 10],
+  ] as const) {
     if (n >= size) return `${(n / size).toFixed(1)} ${unit}`;
   }
   return `${n} B`;

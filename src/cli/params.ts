@@ -2,7 +2,16 @@ import { Command } from "commander";
 import { fail } from "../errors.ts";
 import { pathExists, readJson } from "../formats/files.ts";
 import {
-  countShape, type Decoder, describeConfig, describeModel, type ParameterCounts, parameterCounts, publishedModels, type PublishedName, publishedNames, weightBytes,
+  countShape,
+  type Decoder,
+  describeConfig,
+  describeModel,
+  type ParameterCounts,
+  type PublishedName,
+  parameterCounts,
+  publishedModels,
+  publishedNames,
+  weightBytes,
 } from "../models/index.ts";
 import { bytes, print, printJson, short, table } from "./output.ts";
 
@@ -16,7 +25,10 @@ export function paramsCommand(): Command {
     .description("Count a model's parameters: total, active a token, by part, and the memory they take.")
     .argument("<model>", "model folder, config.json, or a published model's name")
     .option("--json", "print as JSON")
-    .addHelpText("after", `\nPublished models: ${publishedNames.join(", ")}\n\nExample:\n  conclave params mixtral-8x7b`)
+    .addHelpText(
+      "after",
+      `\nPublished models: ${publishedNames.join(", ")}\n\nExample:\n  conclave params mixtral-8x7b`,
+    )
     .action(async (model: string, options: { json?: boolean }) => {
       const { title, counts } = await count(model);
       const memory = weightBytes(counts);
@@ -27,9 +39,17 @@ export function paramsCommand(): Command {
 
 async function count(model: string): Promise<Counted> {
   const name = publishedNames.find((known) => known === model.toLowerCase());
-  if (name) return { title: publishedModels[name as PublishedName].title, counts: countShape(publishedModels[name as PublishedName]) };
+  if (name)
+    return {
+      title: publishedModels[name as PublishedName].title,
+      counts: countShape(publishedModels[name as PublishedName]),
+    };
   if (!(await pathExists(model))) {
-    fail("file-missing", `${model}: no such file or folder, and no published model of that name`, `published models: ${publishedNames.join(", ")}`);
+    fail(
+      "file-missing",
+      `${model}: no such file or folder, and no published model of that name`,
+      `published models: ${publishedNames.join(", ")}`,
+    );
   }
   return { title: model, counts: parameterCounts(await shapesOf(model)) };
 }
@@ -41,12 +61,23 @@ async function shapesOf(path: string): Promise<Decoder> {
 
 function show(title: string, counts: ParameterCounts, memory: ReturnType<typeof weightBytes>): void {
   print(`${title}: ${short(counts.total)} parameters, ${short(counts.active)} active a token`);
-  print(`(${short(counts.activeWithoutEmbedding)} active without the input embedding, of which a token reads one row)\n`);
+  print(
+    `(${short(counts.activeWithoutEmbedding)} active without the input embedding, of which a token reads one row)\n`,
+  );
   const rows = Object.entries(counts.byPart)
     .filter(([, part]) => part.total > 0)
-    .map(([part, { total, active }]) => [part, short(total), short(active), `${((100 * total) / counts.total).toFixed(1)} %`]);
+    .map(([part, { total, active }]) => [
+      part,
+      short(total),
+      short(active),
+      `${((100 * total) / counts.total).toFixed(1)} %`,
+    ]);
   print(table(["part", "total", "active", "share"], rows));
   print("");
-  const sizes = Object.entries(memory).map(([precision, { resident, active }]) => [precision, bytes(resident), bytes(active)]);
+  const sizes = Object.entries(memory).map(([precision, { resident, active }]) => [
+    precision,
+    bytes(resident),
+    bytes(active),
+  ]);
   print(table(["weights at", "all experts in memory", "active only"], sizes));
 }

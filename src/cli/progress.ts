@@ -101,7 +101,9 @@ class PlainView implements ProgressView {
 
 function plainLine(progress: Progress): string {
   const { model, step, steps, bitsPerByte, tokensPerSecond, secondsLeft, load } = progress;
-  const loads = load.length ? `, max/mean load ${load.map((shares) => peak(shares).toFixed(2)).join(" ")}` : "";
+  const loads = load.length
+    ? `, max/mean load ${load.map((shares) => peak(shares).toFixed(2)).join(" ")}`
+    : "";
   const rate = `${grouped(tokensPerSecond)} tokens/s, ${duration(secondsLeft)} left`;
   return `${model} step ${step}/${steps}: ${bitsPerByte.toFixed(3)} bits/byte, ${rate}${loads}`;
 }
@@ -118,8 +120,7 @@ function liveLines(progress: Progress, columns: number): string[] {
   const filled = Math.round((step / steps) * room);
   const bar = pc.cyan("━".repeat(filled)) + pc.dim("━".repeat(room - filled));
   const lines = [`${pc.bold(model)} ${bar} ${counter}  ${text}`];
-  load.forEach((shares, layer) => lines.push(heatRow(layer, shares, columns)));
-  return lines;
+  return [...lines, ...load.map((shares, layer) => heatRow(layer, shares, columns))];
 }
 
 /** One block an expert: its height is the load against an even share (half height), idle ones blue, overloaded ones red. */

@@ -1,15 +1,20 @@
 import { Command } from "commander";
 import { readJson } from "../formats/files.ts";
-import { parseRoutingSpec, simulateRoute } from "../moe/index.ts";
 import { createReferenceKernels } from "../kernels/index.ts";
+import { parseRoutingSpec, simulateRoute } from "../moe/index.ts";
 import { Device } from "../tensor/index.ts";
 import { print, printJson, table } from "./output.ts";
 
 export function routeCommand(): Command {
   return new Command("route")
-    .description("Route logits from a file by a routing spec: which expert takes which token, and the losses.")
+    .description(
+      "Route logits from a file by a routing spec: which expert takes which token, and the losses.",
+    )
     .requiredOption("--spec <file>", "routing spec, JSON (docs/routing.md)")
-    .requiredOption("--logits <file>", 'JSON: {"logits": [[E numbers] a token], "bias"?, "noise"?, "labels"?}')
+    .requiredOption(
+      "--logits <file>",
+      'JSON: {"logits": [[E numbers] a token], "bias"?, "noise"?, "labels"?}',
+    )
     .option("--json", "print the whole result as JSON")
     .addHelpText("after", "\nExample:\n  conclave route --spec spec.json --logits logits.json --json")
     .action(async (options: { spec: string; logits: string; json?: boolean }) => {
@@ -35,8 +40,13 @@ function show(result: Awaited<ReturnType<typeof simulateRoute>>): void {
     print(table(["token", "dispatch", "combine"], rows));
   }
   const { losses, metrics } = result;
-  for (const [title, values] of [["losses", losses], ["metrics", metrics]] as const) {
-    const parts = Object.entries(values).map(([name, v]) => `${name} ${typeof v === "number" ? v.toFixed(4) : JSON.stringify(v)}`);
+  for (const [title, values] of [
+    ["losses", losses],
+    ["metrics", metrics],
+  ] as const) {
+    const parts = Object.entries(values).map(
+      ([name, v]) => `${name} ${typeof v === "number" ? v.toFixed(4) : JSON.stringify(v)}`,
+    );
     print(`\n${title}: ${parts.join(", ")}`);
   }
 }

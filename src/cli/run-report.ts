@@ -1,7 +1,14 @@
-import type { Tokenizer } from "../formats/index.ts";
 import { readText, writeFileAtomic } from "../formats/files.ts";
+import type { Tokenizer } from "../formats/index.ts";
 import { generate } from "../infer/index.ts";
-import { type Analysis, analyse, type Curve, type LoadOverTime, type ReportData, reportHtml } from "../inspect/index.ts";
+import {
+  type Analysis,
+  analyse,
+  type Curve,
+  type LoadOverTime,
+  type ReportData,
+  reportHtml,
+} from "../inspect/index.ts";
 import { loadModel } from "../models/index.ts";
 import { type Context, context, type Device } from "../tensor/index.ts";
 import type { EvaluationRecord, StepRecord, Summary, TokenCorpus, TrainConfig } from "../train/index.ts";
@@ -39,18 +46,34 @@ const passageTokens = 220;
 const loadColumns = 160;
 
 /** Looks into the trained mixture with held-out text, and writes `summary.json` and `report.html` beside the model. */
-export async function writeRunReport(measured: Summary, run: FinishedRun): Promise<{ summary: RunSummary; report: ReportData }> {
+export async function writeRunReport(
+  measured: Summary,
+  run: FinishedRun,
+): Promise<{ summary: RunSummary; report: ReportData }> {
   const { out, config, device, corpus, tokenizer } = run;
   const model = await loadModel(out, device);
   const texts = corpus.heldOut.filter(({ ids }) => ids.length > 0);
   const labelled = config.model.routing.select.by === "label";
-  const analysis = await analyse(model, texts, { tokenizer, window: config.data.sequence, passageTokens, precision: config.precision, labelled });
+  const analysis = await analyse(model, texts, {
+    tokenizer,
+    window: config.data.sequence,
+    passageTokens,
+    precision: config.precision,
+    labelled,
+  });
   const prompt = corpus.heldOut[0].ids.slice(0, 12);
   const labels = labelled ? Array.from(prompt, () => corpus.heldOut[0].domain) : undefined;
   const sample = { prompt: tokenizer.decode(prompt), text: "" };
   const stream = tokenizer.stream();
   const ctx: Context = context({ precision: config.precision });
-  for await (const { id, finish } of generate(model, [...prompt], { maxTokens: sampleTokens, temperature: 0.7, topP: 0.95, seed: config.seed, ctx, labels })) {
+  for await (const { id, finish } of generate(model, [...prompt], {
+    maxTokens: sampleTokens,
+    temperature: 0.7,
+    topP: 0.95,
+    seed: config.seed,
+    ctx,
+    labels,
+  })) {
     if (finish !== "end") sample.text += stream.push(id);
   }
   const summary = summaryOf(measured, analysis, sample, run.notices);
@@ -60,9 +83,15 @@ export async function writeRunReport(measured: Summary, run: FinishedRun): Promi
   return { summary, report };
 }
 
-function summaryOf(measured: Summary, { specialisation }: Analysis, sample: RunSummary["sample"], notices: readonly string[]): RunSummary {
+function summaryOf(
+  measured: Summary,
+  { specialisation }: Analysis,
+  sample: RunSummary["sample"],
+  notices: readonly string[],
+): RunSummary {
   const install = Number(process.env.CONCLAVE_INSTALL_SECONDS);
-  const named = (names: readonly string[], shares: readonly number[]) => Object.fromEntries(names.map((name, i) => [name, shares[i]]));
+  const named = (names: readonly string[], shares: readonly number[]) =>
+    Object.fromEntries(names.map((name, i) => [name, shares[i]]));
   const experts = specialisation.layers.flatMap((profile, layer) =>
     profile.experts.map(({ share, domains, kinds, typical }, expert) => ({
       layer,
@@ -82,7 +111,10 @@ async function reportOf(run: FinishedRun, summary: RunSummary, analysis: Analysi
   const moe = await readMetrics(`${out}/metrics.jsonl`);
   const dense = config.twin ? await readMetrics(`${out}/twin/metrics.jsonl`) : null;
   const tokensPerByte = summary.moe.tokens / summary.moe.bytes;
-  const curves = [curveOf("MoE", moe, tokensPerByte), ...(dense ? [curveOf("dense", dense, tokensPerByte)] : [])];
+  const curves = [
+    curveOf("MoE", moe, tokensPerByte),
+    ...(dense ? [curveOf("dense", dense, tokensPerByte)] : []),
+  ];
   const against = summary.dense
     ? `; its dense twin, with the same active parameters, the same tokens and steps, reaches ${summary.dense.bitsPerByte.toFixed(3)}`
     : "";
@@ -91,11 +123,21 @@ async function reportOf(run: FinishedRun, summary: RunSummary, analysis: Analysi
     headline: `The mixture of experts reaches ${summary.moe.bitsPerByte.toFixed(3)} bits per byte on held-out text${against}.`,
     facts: [
       { label: "bits per byte, MoE", value: summary.moe.bitsPerByte.toFixed(3) },
-      ...(summary.dense ? [{ label: "bits per byte, dense twin", value: summary.dense.bitsPerByte.toFixed(3) }] : []),
-      { label: "parameters", value: short(summary.moe.totalParams), note: `${short(summary.moe.activeParams)} active a token` },
+      ...(summary.dense
+        ? [{ label: "bits per byte, dense twin", value: summary.dense.bitsPerByte.toFixed(3) }]
+        : []),
+      {
+        label: "parameters",
+        value: short(summary.moe.totalParams),
+        note: `${short(summary.moe.activeParams)} active a token`,
+      },
       { label: "tokens seen", value: short(summary.tokens), note: `${grouped(summary.steps)} steps` },
       { label: "tokens a second", value: grouped(summary.tokensPerSecond), note: kernelLine(device) },
-      { label: "training time", value: duration(summary.seconds.train), note: summary.dense ? "both models" : undefined },
+      {
+        label: "training time",
+        value: duration(summary.seconds.train),
+        note: summary.dense ? "both models" : undefined,
+      },
     ],
     curves,
     load: loadOverTime(moe.steps),
@@ -113,7 +155,10 @@ interface Metrics {
 }
 
 async function readMetrics(path: string): Promise<Metrics> {
-  const records = (await readText(path)).split("\n").filter(Boolean).map((line) => JSON.parse(line) as StepRecord | EvaluationRecord);
+  const records = (await readText(path))
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as StepRecord | EvaluationRecord);
   return {
     steps: records.filter((r): r is StepRecord => "loss" in r),
     evaluations: records.filter((r): r is EvaluationRecord => "heldOut" in r),
@@ -132,7 +177,9 @@ function curveOf(name: string, { steps, evaluations }: Metrics, tokensPerByte: n
 function loadOverTime(steps: readonly StepRecord[]): LoadOverTime[] {
   const layers = steps[0]?.layers.length ?? 0;
   const width = Math.max(1, Math.ceil(steps.length / loadColumns));
-  const columns = Array.from({ length: Math.ceil(steps.length / width) }, (_, c) => steps.slice(c * width, (c + 1) * width));
+  const columns = Array.from({ length: Math.ceil(steps.length / width) }, (_, c) =>
+    steps.slice(c * width, (c + 1) * width),
+  );
   return Array.from({ length: layers }, (_, layer) => ({
     steps: columns.map((column) => column[0].step),
     shares: columns.map((column) => sharesOf(column.map((record) => record.layers[layer].counts))),

@@ -7,7 +7,10 @@ const tokensShown = 8;
 
 /** The end of a run: both models, the balance of each layer, what each expert takes, a sample. */
 export function printRunTable(summary: RunSummary, report: ReportData, out: string): void {
-  const models = [["MoE", summary.moe] as const, ...(summary.dense ? [["dense twin", summary.dense] as const] : [])];
+  const models = [
+    ["MoE", summary.moe] as const,
+    ...(summary.dense ? [["dense twin", summary.dense] as const] : []),
+  ];
   const domains = summary.moe.domains.map(({ domain }) => domain);
   const rows = models.map(([name, model]) => [
     name,
@@ -18,7 +21,11 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
   ]);
   print(`\n${table(["held-out bits per byte", "all", ...domains, "parameters", "active"], rows)}\n`);
   const balance = summary.moe.layers.map(({ maxOverMean, cv, entropy, dropped }, layer) => [
-    String(layer), maxOverMean.toFixed(2), cv.toFixed(3), entropy.toFixed(3), `${(100 * dropped).toFixed(1)} %`,
+    String(layer),
+    maxOverMean.toFixed(2),
+    cv.toFixed(3),
+    entropy.toFixed(3),
+    `${(100 * dropped).toFixed(1)} %`,
   ]);
   print(`${table(["layer", "max/mean load", "CV", "token entropy (nats)", "dropped"], balance)}\n`);
   const experts = summary.experts.map(({ layer, expert, share, domains: shares, typical }) => [
@@ -30,8 +37,12 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
   print(leftLast(["layer.expert", "load", ...domains, "most typical tokens"], experts));
   print(`\n${pc.bold("sample")}  ${pc.dim(summary.sample.prompt)}${summary.sample.text}\n`);
   for (const notice of report.notices) print(`${pc.yellow("collapse alarm:")} ${notice}`);
-  print(`${grouped(summary.tokensPerSecond)} tokens/s, trained in ${duration(summary.seconds.train)} on ${summary.kernels}`);
-  print(`\nmodel      ${out}\nfigures    ${out}/summary.json\nreport     ${pc.bold(`${out}/report.html`)}  (open it in a browser)`);
+  print(
+    `${grouped(summary.tokensPerSecond)} tokens/s, trained in ${duration(summary.seconds.train)} on ${summary.kernels}`,
+  );
+  print(
+    `\nmodel      ${out}\nfigures    ${out}/summary.json\nreport     ${pc.bold(`${out}/report.html`)}  (open it in a browser)`,
+  );
   print(`try        conclave generate ${out} "The"`);
 }
 

@@ -4,11 +4,19 @@ import { fail } from "../errors.ts";
 import { demoCorpus, pathExists, readCorpus, readJson, readTextIfThere } from "../formats/files.ts";
 import type { Document, TokenizerFiles } from "../formats/index.ts";
 import {
-  type Json, type PresetName, prepareCorpus, presets, readRunConfig, resolveConfig, type TrainConfig, train, type TrainEvent,
+  type Json,
+  type PresetName,
+  prepareCorpus,
+  presets,
+  readRunConfig,
+  resolveConfig,
+  type TrainConfig,
+  type TrainEvent,
+  train,
 } from "../train/index.ts";
 import { between, kernelLine, openDevice, whole } from "./options.ts";
 import { bytes, grouped, printJson, remark, short } from "./output.ts";
-import { progressView, type ProgressView } from "./progress.ts";
+import { type ProgressView, progressView } from "./progress.ts";
 import { writeRunReport } from "./run-report.ts";
 import { printRunTable } from "./run-table.ts";
 
@@ -30,10 +38,15 @@ interface TrainFlags {
 
 export function trainCommand(): Command {
   return new Command("train")
-    .description("Train a mixture-of-experts language model, and a dense twin of the same active size beside it.")
+    .description(
+      "Train a mixture-of-experts language model, and a dense twin of the same active size beside it.",
+    )
     .option("--preset <name>", `one of ${Object.keys(presets).join(", ")} (default: small)`)
     .option("--config <file>", "JSON with any of the configuration's keys; docs/training.md lists them")
-    .option("--data <path...>", "text files or folders, each a domain (name=path names it); default: a demo corpus")
+    .option(
+      "--data <path...>",
+      "text files or folders, each a domain (name=path names it); default: a demo corpus",
+    )
     .option("--out <folder>", "where the run goes; a new folder (default: runs/<preset>-<n>)")
     .option("--resume <folder>", "go on with the run in this folder")
     .option("--steps <n>", "training steps", whole("--steps", 1))
@@ -58,7 +71,11 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   remark(`kernels: ${kernelLine(device)}`);
   const documents = await readDocuments(config);
-  const { corpus, tokenizer, files } = prepareCorpus(documents, config.data, flags.resume ? await runTokenizer(out) : null);
+  const { corpus, tokenizer, files } = prepareCorpus(
+    documents,
+    config.data,
+    flags.resume ? await runTokenizer(out) : null,
+  );
   const tokens = corpus.train.map(({ domain, ids }) => `${domain} ${grouped(ids.length)}`).join(", ");
   remark(`tokenizer: ${grouped(tokenizer.vocabSize)} entries; training tokens: ${tokens}`);
   remark(`run: ${out}\n`);
@@ -74,17 +91,32 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   try {
     const watch = new Watch(view, corpus);
     const outcome = await train(config, {
-      device, corpus, tokenizer, files, out, resume: flags.resume !== undefined, signal: stop.signal,
+      device,
+      corpus,
+      tokenizer,
+      files,
+      out,
+      resume: flags.resume !== undefined,
+      signal: stop.signal,
       onEvent: (event) => watch.see(event),
     });
     view.close();
     if (outcome.status === "interrupted") {
-      remark(`stopped after step ${outcome.step} of the ${outcome.role} model; go on with:\n  conclave train --resume ${out}`);
+      remark(
+        `stopped after step ${outcome.step} of the ${outcome.role} model; go on with:\n  conclave train --resume ${out}`,
+      );
       process.exitCode = 130;
       return;
     }
     remark("\nlooking at where the held-out tokens go ...");
-    const { summary, report } = await writeRunReport(outcome.summary, { out, config, device, corpus, tokenizer, notices: watch.notices });
+    const { summary, report } = await writeRunReport(outcome.summary, {
+      out,
+      config,
+      device,
+      corpus,
+      tokenizer,
+      notices: watch.notices,
+    });
     if (flags.json) printJson(summary);
     else printRunTable(summary, report, out);
   } finally {
@@ -96,7 +128,10 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
 async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
   const { preset, config: path, data, steps, batch, lr, seed, precision, checkpointEvery, twin } = flags;
   const overrides: Json = {
-    steps, seed, precision, checkpointEvery,
+    steps,
+    seed,
+    precision,
+    checkpointEvery,
     ...(twin ? {} : { twin: false }),
     data: { paths: data, batch },
     optimizer: { lr },
@@ -106,8 +141,11 @@ async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
 }
 
 async function resumedConfig(flags: TrainFlags, command: Command): Promise<TrainConfig> {
-  const given = Object.keys(flags).filter((name) => command.getOptionValueSource(name) === "cli" && !["resume", "json"].includes(name));
-  if (given.length) fail("usage", `--resume goes on with the run's own configuration; it cannot be given with --${given[0]}`);
+  const given = Object.keys(flags).filter(
+    (name) => command.getOptionValueSource(name) === "cli" && !["resume", "json"].includes(name),
+  );
+  if (given.length)
+    fail("usage", `--resume goes on with the run's own configuration; it cannot be given with --${given[0]}`);
   return await readRunConfig(flags.resume ?? "");
 }
 
@@ -120,7 +158,9 @@ async function runTokenizer(out: string): Promise<TokenizerFiles | null> {
 async function readDocuments({ data }: TrainConfig): Promise<readonly Document[]> {
   if (data.paths.length === 0) {
     const documents = await demoCorpus();
-    remark("text: the demo corpus (novel: Moby Dick; speeches: State of the Union; code: the TypeScript compiler)");
+    remark(
+      "text: the demo corpus (novel: Moby Dick; speeches: State of the Union; code: the TypeScript compiler)",
+    );
     return documents;
   }
   const { documents, counts } = await readCorpus(data.paths);
@@ -143,7 +183,10 @@ class Watch {
   private readonly tokensPerByte: number;
   private smoothed: number | null = null;
 
-  constructor(view: ProgressView, corpus: { heldOut: readonly { ids: Int32Array }[]; tokenBytes: Int32Array }) {
+  constructor(
+    view: ProgressView,
+    corpus: { heldOut: readonly { ids: Int32Array }[]; tokenBytes: Int32Array },
+  ) {
     this.view = view;
     let tokens = 0;
     let size = 0;
@@ -162,31 +205,53 @@ class Watch {
           `${pc.bold(event.role)}: ${short(event.totalParams)} parameters, ${short(event.activeParams)} active a token` +
             (event.step > 0 ? `; going on after step ${event.step}` : ""),
         );
-        return;
+        break;
       case "step":
-        return this.step(event);
-      case "eval":
-        return this.view.note(`${event.role} step ${event.step}: held-out ${event.evaluation.bitsPerByte.toFixed(3)} bits/byte`);
+        this.step(event);
+        break;
+      case "eval": {
+        const bits = event.evaluation.bitsPerByte.toFixed(3);
+        this.view.note(`${event.role} step ${event.step}: held-out ${bits} bits/byte`);
+        break;
+      }
       case "alarm": {
-        const notice = `${event.role}, step ${event.alarm.step}, layer ${event.alarm.layer}: ${event.alarm.message}`;
+        const { step, layer, message } = event.alarm;
+        const notice = `${event.role}, step ${step}, layer ${layer}: ${message}`;
         this.notices.push(notice);
-        return this.view.note(`${pc.yellow("collapse alarm:")} ${notice}`);
+        this.view.note(`${pc.yellow("collapse alarm:")} ${notice}`);
+        break;
       }
       case "warning":
-        return this.view.note(`${pc.yellow("note:")} ${event.message}`);
+        this.view.note(`${pc.yellow("note:")} ${event.message}`);
+        break;
       case "checkpoint":
       case "interrupted":
       case "done":
-        return;
+        break;
       default:
         event satisfies never;
     }
   }
 
-  private step({ role, record, steps, tokensPerSecond, secondsLeft, load }: Extract<TrainEvent, { type: "step" }>): void {
+  private step({
+    role,
+    record,
+    steps,
+    tokensPerSecond,
+    secondsLeft,
+    load,
+  }: Extract<TrainEvent, { type: "step" }>): void {
     const bits = (record.loss / Math.LN2) * this.tokensPerByte;
     this.smoothed = this.smoothed === null ? bits : 0.9 * this.smoothed + 0.1 * bits;
-    this.view.update({ model: role, step: record.step, steps, bitsPerByte: this.smoothed, tokensPerSecond, secondsLeft, load });
+    this.view.update({
+      model: role,
+      step: record.step,
+      steps,
+      bitsPerByte: this.smoothed,
+      tokensPerSecond,
+      secondsLeft,
+      load,
+    });
     if (record.step === steps) this.view.close();
   }
 }

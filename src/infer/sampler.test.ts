@@ -36,6 +36,15 @@ test("a tie goes to the lower id, and a temperature that is nearly 0 does not ov
   expect(sample(Float32Array.of(0, 50, 1, 2), { temperature: 1e-4 }, new Random(0, "sample")).id).toBe(1);
 });
 
+test("topP counts the tokens that are too unlikely to be sorted", () => {
+  // 0.45 falls short of 0.5, so the second belongs to the set, whatever is left of the others.
+  const logits = Float32Array.from([0.45, 0.31, 0.12, 0.12], Math.log);
+  const drawn = Array.from({ length: 200 }, (_, i) =>
+    sample(logits, { temperature: 1, topP: 0.5 }, new Random(3, "sample", i)),
+  );
+  expect(new Set(drawn.map(({ id }) => id))).toEqual(new Set([0, 1]));
+});
+
 test("the log-probability is the model's own, whatever was sampled from", () => {
   const { id, logProbability } = sample(logits, { temperature: 2, topK: 1 }, new Random(0, "sample"));
   expect(id).toBe(1);
@@ -46,4 +55,8 @@ test("a logit that is not a number is an error", () => {
   expect(() => sample(Float32Array.of(0, Number.NaN), {}, new Random(0, "sample"))).toThrow(
     "logit of token 1 is not a number",
   );
+  for (const worst of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    const logits = Float32Array.of(Number.NEGATIVE_INFINITY, worst);
+    expect(() => sample(logits, {}, new Random(0, "sample"))).toThrow(`highest logit is ${worst}`);
+  }
 });

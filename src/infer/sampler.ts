@@ -28,7 +28,7 @@ export function checkSampling({ temperature = 0, topP = 1, topK = 0 }: SamplingO
     fail("usage", `topK ${topK}: it is a whole number, 0 for no limit`);
 }
 
-/** Draws one token from logits [V]. Errors: "diverged" where a logit is not a number. */
+/** Draws one token from logits [V]. Errors: "diverged" where a logit is not a number, or the highest is infinite. */
 export function sample(logits: Float32Array, options: SamplingOptions, random: Random): Sample {
   const { temperature = 0, topP = 1, topK = 0 } = options;
   const best = argmax(logits);
@@ -43,15 +43,15 @@ export function sample(logits: Float32Array, options: SamplingOptions, random: R
 export function argmax(logits: Float32Array): number {
   let best = 0;
   for (let i = 0; i < logits.length; i++) {
-    if (Number.isNaN(logits[i]))
-      fail(
-        "diverged",
-        `the model's logit of token ${i} is not a number`,
-        "its weights are damaged or it diverged in training",
-      );
+    if (Number.isNaN(logits[i])) failDiverged(`the model's logit of token ${i} is not a number`);
     if (logits[i] > logits[best]) best = i;
   }
+  if (!Number.isFinite(logits[best])) failDiverged(`the model's highest logit is ${logits[best]}`);
   return best;
+}
+
+function failDiverged(message: string): never {
+  fail("diverged", message, "its weights are damaged or it diverged in training");
 }
 
 function logSumExp(logits: Float32Array, most: number): number {
@@ -84,12 +84,17 @@ function candidates(probabilities: Float64Array, topK: number, topP: number): Ca
   all.sort((a, b) => b.probability - a.probability || a.id - b.id);
   const most = topK === 0 ? all : all.slice(0, topK);
   if (topP === 1) return most;
-  return most.slice(0, leastReaching(most, topP));
+  // Of all tokens, or with topK of those it leaves.
+  const goal = topK === 0 ? topP : topP * totalOf(most);
+  return most.slice(0, leastReaching(most, goal));
 }
 
-/** How many of the first candidates it takes to hold `share` of their probability. */
-function leastReaching(sorted: readonly Candidate[], share: number): number {
-  const goal = share * sorted.reduce((sum, { probability }) => sum + probability, 0);
+function totalOf(candidates: readonly Candidate[]): number {
+  return candidates.reduce((sum, { probability }) => sum + probability, 0);
+}
+
+/** How many of the first candidates it takes to hold a probability of `goal`. */
+function leastReaching(sorted: readonly Candidate[], goal: number): number {
   let reached = 0;
   for (const [i, { probability }] of sorted.entries()) {
     reached += probability;
@@ -99,7 +104,7 @@ function leastReaching(sorted: readonly Candidate[], share: number): number {
 }
 
 function draw(from: readonly Candidate[], random: Random): number {
-  let left = random.uniform() * from.reduce((sum, { probability }) => sum + probability, 0);
+  let left = random.uniform() * totalOf(from);
   for (const { id, probability } of from) {
     left -= probability;
     if (left < 0) return id;

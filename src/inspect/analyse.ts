@@ -3,7 +3,7 @@ import type { Decoder } from "../models/index.ts";
 import { context, type Precision, scope, tensor } from "../tensor/index.ts";
 import { balanceOf, type CollectedPass, type LayerBalance, RouteCollector } from "./collect.ts";
 import type { Passage } from "./report/data.ts";
-import { type LayerChoices, Specialist, type Specialisation } from "./specialise.ts";
+import { type LayerChoices, type Specialisation, Specialist } from "./specialise.ts";
 
 /** Text to look at: its tokens, and the domain it is from. */
 export interface TextToInspect {
@@ -34,7 +34,11 @@ export interface Analysis {
  * Runs the model over the texts and says what its routers did. Layers without experts do not appear.
  * T tokens.
  */
-export async function analyse(model: Decoder, texts: readonly TextToInspect[], options: AnalyseOptions): Promise<Analysis> {
+export async function analyse(
+  model: Decoder,
+  texts: readonly TextToInspect[],
+  options: AnalyseOptions,
+): Promise<Analysis> {
   const { tokenizer, window, passageTokens } = options;
   const domains = [...new Set(texts.map(({ domain }) => domain))];
   const specialist = new Specialist(domains, (id) => textOf(tokenizer, id));
@@ -46,13 +50,19 @@ export async function analyse(model: Decoder, texts: readonly TextToInspect[], o
       const pass = await route(model, ids_T, domain, options);
       passes.push(pass);
       specialist.add(ids_T, new Int32Array(ids_T.length).fill(domains.indexOf(domain)), pass.choices);
-      if (start === 0) passages.push(passageOf(domain, ids_T.subarray(0, passageTokens), pass.choices, tokenizer));
+      if (start === 0)
+        passages.push(passageOf(domain, ids_T.subarray(0, passageTokens), pass.choices, tokenizer));
     }
   }
   return { specialisation: specialist.result(), layers: balanceOf(passes), passages };
 }
 
-async function route(model: Decoder, ids_T: Int32Array, domain: string, options: AnalyseOptions): Promise<CollectedPass> {
+async function route(
+  model: Decoder,
+  ids_T: Int32Array,
+  domain: string,
+  options: AnalyseOptions,
+): Promise<CollectedPass> {
   const collector = new RouteCollector();
   const { device } = model.embedding.weight.value;
   const labels = options.labelled ? new Array<string>(ids_T.length).fill(domain) : undefined;
@@ -63,11 +73,17 @@ async function route(model: Decoder, ids_T: Int32Array, domain: string, options:
   return await collector.take();
 }
 
-function passageOf(name: string, ids_T: Int32Array, choices: readonly LayerChoices[], tokenizer: Tokenizer): Passage {
+function passageOf(
+  name: string,
+  ids_T: Int32Array,
+  choices: readonly LayerChoices[],
+  tokenizer: Tokenizer,
+): Passage {
   const routes = choices.map(({ k, ids_TK, weights_TK }) =>
     Array.from(ids_T, (_, t) => {
       const picks: [number, number][] = [];
-      for (let p = t * k; p < (t + 1) * k; p++) if (ids_TK[p] >= 0 || weights_TK[p] > 0) picks.push([ids_TK[p], weights_TK[p]]);
+      for (let p = t * k; p < (t + 1) * k; p++)
+        if (ids_TK[p] >= 0 || weights_TK[p] > 0) picks.push([ids_TK[p], weights_TK[p]]);
       return picks;
     }),
   );

@@ -1,5 +1,11 @@
-import { spread } from "../moe/figures.ts";
-import { measureRoute, type Route, type RouteFigures, type RouteMeasure, routeFigures } from "../moe/index.ts";
+import {
+  measureRoute,
+  type Route,
+  type RouteFigures,
+  type RouteMeasure,
+  routeFigures,
+  spread,
+} from "../moe/index.ts";
 import { keep, type Tap, type Tensor } from "../tensor/index.ts";
 import type { LayerChoices } from "./specialise.ts";
 
@@ -79,15 +85,19 @@ function hold(route: Route): Held {
   const held = (tensor: Tensor) => keep(tensor.view(tensor.shape));
   const measure = measureRoute(route);
   keep(measure.packed);
-  if (route.by === "token") return { route, measure, ids: held(route.kept_TK), weights: held(route.weights_TK) };
-  if (route.by === "expert") return { route, measure, ids: held(route.row_TE), weights: held(route.weights_TE) };
+  if (route.by === "token")
+    return { route, measure, ids: held(route.kept_TK), weights: held(route.weights_TK) };
+  if (route.by === "expert")
+    return { route, measure, ids: held(route.row_TE), weights: held(route.weights_TE) };
   return { route, measure, ids: held(route.combine_TN), weights: held(route.combine_TN) };
 }
 
 function hostChoices(route: Route, ids: Int32Array, weights: Float32Array): LayerChoices {
   const { experts } = route.spec;
-  if (route.by === "token") return { experts, k: ids.length / route.logits_TE.shape[0], ids_TK: ids, weights_TK: weights };
-  if (route.by === "expert") return strongestFirst(experts, (place) => (ids[place] >= 0 ? weights[place] : 0), ids.length / experts);
+  if (route.by === "token")
+    return { experts, k: ids.length / route.logits_TE.shape[0], ids_TK: ids, weights_TK: weights };
+  if (route.by === "expert")
+    return strongestFirst(experts, (place) => (ids[place] >= 0 ? weights[place] : 0), ids.length / experts);
   const slots = route.combine_TN.shape[1] / experts;
   const mass = (place: number) => total(weights.subarray(place * slots, (place + 1) * slots));
   return firstOnly(strongestFirst(experts, mass, route.combine_TN.shape[0]));
@@ -98,7 +108,9 @@ function strongestFirst(experts: number, weightOf: (place: number) => number, to
   const ids_TK = new Int32Array(tokens * experts).fill(-1);
   const weights_TK = new Float32Array(tokens * experts);
   for (let t = 0; t < tokens; t++) {
-    const found = Array.from({ length: experts }, (_, e) => [e, weightOf(t * experts + e)]).filter(([, w]) => w > 0);
+    const found = Array.from({ length: experts }, (_, e) => [e, weightOf(t * experts + e)]).filter(
+      ([, w]) => w > 0,
+    );
     found.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
     found.forEach(([e, w], rank) => {
       ids_TK[t * experts + rank] = e;
@@ -112,7 +124,12 @@ function strongestFirst(experts: number, weightOf: (place: number) => number, to
 function firstOnly({ experts, k, ids_TK, weights_TK }: LayerChoices): LayerChoices {
   const pick = (_: unknown, t: number) => t * k;
   const places = Array.from({ length: ids_TK.length / k }, pick);
-  return { experts, k: 1, ids_TK: Int32Array.from(places, (p) => ids_TK[p]), weights_TK: Float32Array.from(places, (p) => weights_TK[p]) };
+  return {
+    experts,
+    k: 1,
+    ids_TK: Int32Array.from(places, (p) => ids_TK[p]),
+    weights_TK: Float32Array.from(places, (p) => weights_TK[p]),
+  };
 }
 
 function total(values: ArrayLike<number>): number {

@@ -1,3 +1,5 @@
+export { type AnalyseOptions, type Analysis, analyse, type TextToInspect } from "./analyse.ts";
+export { balanceOf, type CollectedPass, type LayerBalance, RouteCollector } from "./collect.ts";
 export { type TokenKind, tokenKind, tokenKinds } from "./kinds.ts";
 export type { Curve, LayerFigures, LoadOverTime, Passage, ReportData } from "./report/data.ts";
 export { reportHtml } from "./report/page.ts";
@@ -11,5 +13,3 @@ export {
   Specialist,
   type TypicalToken,
 } from "./specialise.ts";
-export { type Analysis, type AnalyseOptions, analyse, type TextToInspect } from "./analyse.ts";
-export { balanceOf, type CollectedPass, type LayerBalance, RouteCollector } from "./collect.ts";

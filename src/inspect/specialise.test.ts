@@ -5,7 +5,15 @@ import { logLikelihoodRatio, mutualInformation, Specialist } from "./specialise.
 test("token kinds", () => {
   const kinds = [" the", "ing", " Whale", "1851", " 7", "),", "\n\n", "<|endoftext|>", "x1"].map(tokenKind);
   expect(kinds).toEqual([
-    "space + word", "word piece", "capitalised", "digits", "digits", "punctuation", "white space", "other", "other",
+    "space + word",
+    "word piece",
+    "capitalised",
+    "digits",
+    "digits",
+    "punctuation",
+    "white space",
+    "other",
+    "other",
   ]);
 });
 

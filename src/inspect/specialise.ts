@@ -85,7 +85,9 @@ export class Specialist {
       this.kindTotals[this.kind(tokens_T[t])]++;
       bump(this.tokenTotals, tokens_T[t]);
     }
-    layers.forEach((choices, layer) => this.addLayer(this.counts(layer, choices.experts), tokens_T, domain_T, choices));
+    layers.forEach((choices, layer) => {
+      this.addLayer(this.counts(layer, choices.experts), tokens_T, domain_T, choices);
+    });
   }
 
   /** The profile so far; at most `typical` tokens an expert. */
@@ -99,7 +101,12 @@ export class Specialist {
     };
   }
 
-  private addLayer(counts: LayerCounts, tokens_T: ArrayLike<number>, domain_T: ArrayLike<number>, choices: LayerChoices): void {
+  private addLayer(
+    counts: LayerCounts,
+    tokens_T: ArrayLike<number>,
+    domain_T: ArrayLike<number>,
+    choices: LayerChoices,
+  ): void {
     const { ids_TK, k } = choices;
     for (let place = 0; place < ids_TK.length; place++) {
       const expert = ids_TK[place];

@@ -36,27 +36,87 @@ export const abi = {
   /** out[sum i*outStrides] (+)= x[sum i*xStrides] over 4-D `dims`. Same dtype both sides; accumulate is f32 only
    *  (f32: accumulates in index order when out strides contain 0, so expand's gradient is a reduction). */
   stridedCopy: {
-    x: "buf", out: "buf", dims: "dims", xStrides: "dims", outStrides: "dims", accumulate: "flag",
+    x: "buf",
+    out: "buf",
+    dims: "dims",
+    xStrides: "dims",
+    outStrides: "dims",
+    accumulate: "flag",
   },
 
   // ---- elementwise -------------------------------------------------------------------------------------
   /** out = a op b, out contiguous over `dims`; strides of 0 broadcast. less and equal give 1 or 0. */
   binary: {
     op: ["add", "sub", "mul", "div", "max", "min", "less", "equal"],
-    a: "buf", b: "buf", out: "buf", dims: "dims", aStrides: "dims", bStrides: "dims",
+    a: "buf",
+    b: "buf",
+    out: "buf",
+    dims: "dims",
+    aStrides: "dims",
+    bStrides: "dims",
   },
   /** out[i] = op(x[i]). affine: alpha*x + beta; clamp: into [alpha, beta]; gelu is the erf form, geluTanh the tanh
    *  form; normalCdf: Phi(x); softplus and sigmoid are stable for any x. out may be x. */
   unary: {
-    op: ["neg", "abs", "exp", "log", "sqrt", "rsqrt", "square", "reciprocal", "sigmoid", "tanh", "softplus", "relu",
-      "gelu", "geluTanh", "silu", "normalCdf", "affine", "clamp", "sin", "cos"],
-    x: "buf", out: "buf", n: "int", alpha: "num", beta: "num",
+    op: [
+      "neg",
+      "abs",
+      "exp",
+      "log",
+      "sqrt",
+      "rsqrt",
+      "square",
+      "reciprocal",
+      "sigmoid",
+      "tanh",
+      "softplus",
+      "relu",
+      "gelu",
+      "geluTanh",
+      "silu",
+      "normalCdf",
+      "affine",
+      "clamp",
+      "sin",
+      "cos",
+    ],
+    x: "buf",
+    out: "buf",
+    n: "int",
+    alpha: "num",
+    beta: "num",
   },
   /** dx[i] = dy[i] * op'(x[i]), for the same list; y is op(x). relu'(0) = 0; clamp' is 1 on the closed interval. */
   unaryGrad: {
-    op: ["neg", "abs", "exp", "log", "sqrt", "rsqrt", "square", "reciprocal", "sigmoid", "tanh", "softplus", "relu",
-      "gelu", "geluTanh", "silu", "normalCdf", "affine", "clamp", "sin", "cos"],
-    x: "buf", y: "buf", dy: "buf", dx: "buf", n: "int", alpha: "num", beta: "num",
+    op: [
+      "neg",
+      "abs",
+      "exp",
+      "log",
+      "sqrt",
+      "rsqrt",
+      "square",
+      "reciprocal",
+      "sigmoid",
+      "tanh",
+      "softplus",
+      "relu",
+      "gelu",
+      "geluTanh",
+      "silu",
+      "normalCdf",
+      "affine",
+      "clamp",
+      "sin",
+      "cos",
+    ],
+    x: "buf",
+    y: "buf",
+    dy: "buf",
+    dx: "buf",
+    n: "int",
+    alpha: "num",
+    beta: "num",
   },
 
   // ---- reductions over the middle axis of [outer, n, inner] -----------------------------------------------
@@ -80,27 +140,65 @@ export const abi = {
   rmsNorm: { x: "buf", weight: "buf?", out: "buf", rstd: "buf", rows: "int", n: "int", eps: "num" },
   /** dweight null: not wanted. Overwrites dx and dweight. */
   rmsNormGrad: {
-    x: "buf", weight: "buf?", rstd: "buf", dy: "buf", dx: "buf", dweight: "buf?", rows: "int", n: "int",
+    x: "buf",
+    weight: "buf?",
+    rstd: "buf",
+    dy: "buf",
+    dx: "buf",
+    dweight: "buf?",
+    rows: "int",
+    n: "int",
   },
   layerNorm: {
-    x: "buf", weight: "buf?", bias: "buf?", out: "buf", mean: "buf", rstd: "buf", rows: "int", n: "int", eps: "num",
+    x: "buf",
+    weight: "buf?",
+    bias: "buf?",
+    out: "buf",
+    mean: "buf",
+    rstd: "buf",
+    rows: "int",
+    n: "int",
+    eps: "num",
   },
   layerNormGrad: {
-    x: "buf", weight: "buf?", mean: "buf", rstd: "buf", dy: "buf", dx: "buf", dweight: "buf?", dbias: "buf?",
-    rows: "int", n: "int",
+    x: "buf",
+    weight: "buf?",
+    mean: "buf",
+    rstd: "buf",
+    dy: "buf",
+    dx: "buf",
+    dweight: "buf?",
+    dbias: "buf?",
+    rows: "int",
+    n: "int",
   },
   /** x [tokens, heads, headDim]; cos, sin [positions, rotary/2]; position i32 [tokens]. The first `rotary` of each
    *  head turn, the rest is copied. Pairs are (i, i + rotary/2), or (2i, 2i+1) when interleaved. inverse: turn back
    *  (the gradient). out may be x. */
   rope: {
-    x: "buf", cos: "buf", sin: "buf", position: "buf", out: "buf",
-    tokens: "int", heads: "int", headDim: "int", rotary: "int", interleaved: "flag", inverse: "flag",
+    x: "buf",
+    cos: "buf",
+    sin: "buf",
+    position: "buf",
+    out: "buf",
+    tokens: "int",
+    heads: "int",
+    headDim: "int",
+    rotary: "int",
+    interleaved: "flag",
+    inverse: "flag",
   },
   /** loss[r] = lse[r] - logits[r, target[r]]; target i32, below 0: loss 0 and no gradient. */
   crossEntropy: { logits: "buf", target: "buf", loss: "buf", lse: "buf", rows: "int", n: "int" },
   /** dlogits[r,:] = (softmax(logits[r]) - onehot) * dloss[r]; may overwrite logits. */
   crossEntropyGrad: {
-    logits: "buf", target: "buf", lse: "buf", dloss: "buf", dlogits: "buf", rows: "int", n: "int",
+    logits: "buf",
+    target: "buf",
+    lse: "buf",
+    dloss: "buf",
+    dlogits: "buf",
+    rows: "int",
+    n: "int",
   },
 
   // ---- rows picked by id -----------------------------------------------------------------------------------
@@ -113,28 +211,61 @@ export const abi = {
   /** dy [rows,n] is cleared, then dy[row[t,k],:] += weight[t,k] * dout[t,:]; dweight[t,k] = y[row] . dout[t].
    *  No row is held twice. */
   combineRowsGrad: {
-    y: "buf", row: "buf", weight: "buf?", dout: "buf", dy: "buf", dweight: "buf?",
-    tokens: "int", k: "int", n: "int", rows: "int",
+    y: "buf",
+    row: "buf",
+    weight: "buf?",
+    dout: "buf",
+    dy: "buf",
+    dweight: "buf?",
+    tokens: "int",
+    k: "int",
+    n: "int",
+    rows: "int",
   },
 
   // ---- products ------------------------------------------------------------------------------------------
   /** out[i] (+)= op(a[i]) [m,k] x op(b[i]) [k,n] for i < batch. transA: a is stored [k,m]; transB: b is stored [n,k].
    *  a, b, out f32 or bf16, each its own. bf16: inputs are rounded to bf16, products summed in f32. */
   gemm: {
-    a: "buf", b: "buf", out: "buf", batch: "int", m: "int", n: "int", k: "int",
-    transA: "flag", transB: "flag", accumulate: "flag", bf16: "flag",
+    a: "buf",
+    b: "buf",
+    out: "buf",
+    batch: "int",
+    m: "int",
+    n: "int",
+    k: "int",
+    transA: "flag",
+    transB: "flag",
+    accumulate: "flag",
+    bf16: "flag",
   },
   /** Rows sorted by expert: expert e owns rows offsets[e] to offsets[e+1] (i32 [experts+1]). Rows past the last
    *  offset are written as zeros. out[r,:] = x[r,:] [k] x op(w[e]); w is [experts,k,n], or [experts,n,k] when transW.
    *  x, w, out f32 or bf16, each its own; bf16 as in gemm. */
   groupedGemm: {
-    x: "buf", w: "buf", offsets: "buf", out: "buf", rows: "int", experts: "int", n: "int", k: "int",
-    transW: "flag", bf16: "flag",
+    x: "buf",
+    w: "buf",
+    offsets: "buf",
+    out: "buf",
+    rows: "int",
+    experts: "int",
+    n: "int",
+    k: "int",
+    transW: "flag",
+    bf16: "flag",
   },
   /** out[e] [m,n] = sum over expert e's rows of a[r,:]^T x b[r,:]; a [rows,m], b [rows,n]; no rows: zeros.
    *  Dtypes as in groupedGemm. */
   groupedGemmOuter: {
-    a: "buf", b: "buf", offsets: "buf", out: "buf", rows: "int", experts: "int", m: "int", n: "int", bf16: "flag",
+    a: "buf",
+    b: "buf",
+    offsets: "buf",
+    out: "buf",
+    rows: "int",
+    experts: "int",
+    m: "int",
+    n: "int",
+    bf16: "flag",
   },
   /** x [rows, 2n] holds gate then up; out[r,i] = silu(x[r,i]) * x[r,n+i]. */
   swiglu: { x: "buf", out: "buf", rows: "int", n: "int" },
@@ -146,14 +277,43 @@ export const abi = {
    *  Heads share kv heads in order (head h reads h / (heads/kvHeads)). Never an [S,S] buffer. A query that may look
    *  at nothing gives zeros. */
   attention: {
-    q: "buf", k: "buf", v: "buf", out: "buf", lse: "buf", batch: "int", queries: "int", keys: "int",
-    heads: "int", kvHeads: "int", dim: "int", queryStart: "int", window: "int", scale: "num", causal: "flag",
+    q: "buf",
+    k: "buf",
+    v: "buf",
+    out: "buf",
+    lse: "buf",
+    batch: "int",
+    queries: "int",
+    keys: "int",
+    heads: "int",
+    kvHeads: "int",
+    dim: "int",
+    queryStart: "int",
+    window: "int",
+    scale: "num",
+    causal: "flag",
   },
   /** Overwrites dq, dk, dv. */
   attentionGrad: {
-    q: "buf", k: "buf", v: "buf", out: "buf", lse: "buf", dout: "buf", dq: "buf", dk: "buf", dv: "buf",
-    batch: "int", queries: "int", keys: "int", heads: "int", kvHeads: "int", dim: "int",
-    queryStart: "int", window: "int", scale: "num", causal: "flag",
+    q: "buf",
+    k: "buf",
+    v: "buf",
+    out: "buf",
+    lse: "buf",
+    dout: "buf",
+    dq: "buf",
+    dk: "buf",
+    dv: "buf",
+    batch: "int",
+    queries: "int",
+    keys: "int",
+    heads: "int",
+    kvHeads: "int",
+    dim: "int",
+    queryStart: "int",
+    window: "int",
+    scale: "num",
+    causal: "flag",
   },
 
   // ---- optimizer -----------------------------------------------------------------------------------------
@@ -162,23 +322,42 @@ export const abi = {
    *  param -= lr * ( (m/(1-beta1^step)) / (sqrt(v/(1-beta2^step)) + eps) + decay*param ); decay touches only the first
    *  `decayed` elements. gradScale null: 1. */
   adamw: {
-    param: "buf", grad: "buf", m: "buf", v: "buf", gradScale: "buf?", n: "int", decayed: "int", step: "int",
-    lr: "num", beta1: "num", beta2: "num", eps: "num", decay: "num",
+    param: "buf",
+    grad: "buf",
+    m: "buf",
+    v: "buf",
+    gradScale: "buf?",
+    n: "int",
+    decayed: "int",
+    step: "int",
+    lr: "num",
+    beta1: "num",
+    beta2: "num",
+    eps: "num",
+    decay: "num",
   },
 } as const;
 
 export type KernelName = keyof typeof abi;
 export type Dims = readonly [number, number, number, number];
 
-type Value<K> = K extends "buf" ? Buf
-  : K extends "buf?" ? Buf | null
-  : K extends "int" | "num" ? number
-  : K extends "flag" ? boolean
-  : K extends "dims" ? Dims
-  : K extends readonly (infer S)[] ? S
-  : never;
+type Value<K> = K extends "buf"
+  ? Buf
+  : K extends "buf?"
+    ? Buf | null
+    : K extends "int" | "num"
+      ? number
+      : K extends "flag"
+        ? boolean
+        : K extends "dims"
+          ? Dims
+          : K extends readonly (infer S)[]
+            ? S
+            : never;
 
-export type KernelArgs<N extends KernelName> = { readonly [A in keyof (typeof abi)[N]]: Value<(typeof abi)[N][A]> };
+export type KernelArgs<N extends KernelName> = {
+  readonly [A in keyof (typeof abi)[N]]: Value<(typeof abi)[N][A]>;
+};
 export type KernelTable = { readonly [N in KernelName]: (args: KernelArgs<N>) => void };
 export type UnaryOp = (typeof abi)["unary"]["op"][number];
 export type BinaryOp = (typeof abi)["binary"]["op"][number];

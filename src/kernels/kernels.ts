@@ -9,15 +9,30 @@ import type { Buf, KernelTable, Storage } from "./abi.ts";
 export interface RoutingTable {
   /** Sorts places by expert (stable in token order). ids i32 [tokens,k] -> offsets i32 [experts+1];
    *  token i32 [tokens*k], the token of each row, -1 past the last; row i32 [tokens,k], the row of each place, -1 if none. */
-  planRows(args: { ids: Buf; offsets: Buf; token: Buf; row: Buf; tokens: number; k: number; experts: number }): void;
+  planRows(args: {
+    ids: Buf;
+    offsets: Buf;
+    token: Buf;
+    row: Buf;
+    tokens: number;
+    k: number;
+    experts: number;
+  }): void;
   /** counts i32 [experts]: how often each expert stands in ids i32 [n]. */
   countIds(args: { ids: Buf; counts: Buf; n: number; experts: number }): void;
   /** Gives places under a capacity, rank by rank (every token's first choice, then every second ...), tokens in order of
    *  position, or of their highest first-choice score first. scores f32 [tokens,experts] orders next-best choices.
    *  ids i32 [tokens,k] -> kept i32 [tokens,k], -1 where dropped. DESIGN "Capacity, exactly". */
   assignCapacity(args: {
-    ids: Buf; scores: Buf; kept: Buf; tokens: number; k: number; experts: number; capacity: number;
-    overflow: "drop" | "next-best"; priority: "position" | "score";
+    ids: Buf;
+    scores: Buf;
+    kept: Buf;
+    tokens: number;
+    k: number;
+    experts: number;
+    capacity: number;
+    overflow: "drop" | "next-best";
+    priority: "position" | "score";
   }): void;
   /** The smallest set of highest-scored experts whose scores reach topP, at most k, at least 1.
    *  scores f32 [tokens,experts] -> ids i32 [tokens,k] in falling order, -1 past the set. */

@@ -27,7 +27,10 @@ type Write = (slots: Float64Array, slot: number, value: unknown) => void;
 
 /** The kernel table of a host. */
 export function linearTable(host: Linear): KernelTable {
-  const entries = (Object.keys(abi) as KernelName[]).map((name, kernel) => [name, callOf(host, name, kernel)]);
+  const entries = (Object.keys(abi) as KernelName[]).map((name, kernel) => [
+    name,
+    callOf(host, name, kernel),
+  ]);
   // The types of abi and KernelTable come from the same table: every name is there, with its own arguments.
   return Object.fromEntries(entries) as KernelTable;
 }
@@ -80,6 +83,8 @@ function writerOf(host: Linear, label: string, kind: Kind): Write {
 function enumWriter(label: string, names: readonly string[]): Write {
   const place = new Map(names.map((name, index) => [name, index]));
   return (slots, slot, value) => {
-    slots[slot] = place.get(value as string) ?? fail("kernels", `${label}: no "${String(value)}" among ${names.join(", ")}`);
+    slots[slot] =
+      place.get(value as string) ??
+      fail("kernels", `${label}: no "${String(value)}" among ${names.join(", ")}`);
   };
 }

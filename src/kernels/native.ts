@@ -121,26 +121,35 @@ function newStorage(addon: Addon, bytes: number): NativeStorage {
 }
 
 function addressOf(storage: Storage): number {
-  if (!(storage instanceof NativeStorage)) return fail("state", "a native kernel was given memory of another implementation");
-  if (storage.address === 0) return fail("state", `a native kernel was given ${storage.byteLength} bytes of freed memory`);
+  if (!(storage instanceof NativeStorage))
+    return fail("state", "a native kernel was given memory of another implementation");
+  if (storage.address === 0)
+    return fail("state", `a native kernel was given ${storage.byteLength} bytes of freed memory`);
   return storage.address;
 }
 
 /** The instruction sets that the native library has and this machine runs, best first. */
 export function nativeIsas(): string[] {
-  return loadAddon().addon.isas().filter((isa) => isa.runs).map((isa) => isa.name);
+  return loadAddon()
+    .addon.isas()
+    .filter((isa) => isa.runs)
+    .map((isa) => isa.name);
 }
 
 function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: string | undefined): number {
   const runnable = isas.filter((isa) => isa.runs).map((isa) => isa.name);
-  const place = wanted === undefined
-    ? isas.findIndex((isa) => isa.runs)
-    : isas.findIndex((isa) => isa.name === wanted && isa.runs);
+  const place =
+    wanted === undefined
+      ? isas.findIndex((isa) => isa.runs)
+      : isas.findIndex((isa) => isa.name === wanted && isa.runs);
   if (place >= 0) return place;
   const built = isas.some((isa) => isa.name === wanted);
-  return fail("kernels", built
-    ? `this machine has no ${wanted}; it runs ${runnable.join(", ")}`
-    : `the native kernels know no instruction set "${wanted}"; this machine runs ${runnable.join(", ")}`);
+  return fail(
+    "kernels",
+    built
+      ? `this machine has no ${wanted}; it runs ${runnable.join(", ")}`
+      : `the native kernels know no instruction set "${wanted}"; this machine runs ${runnable.join(", ")}`,
+  );
 }
 
 let loaded: { addon: Addon; header: ArrayBuffer } | undefined;
@@ -160,14 +169,18 @@ function requireAddon(): Addon {
   const require = createRequire(import.meta.url);
   const target = `${process.platform}-${process.arch}`;
   // From src/kernels, dist/kernels, and a bundle at dist's top.
-  const places = ["../../dist/native", "../native", "./native"]
-    .map((folder) => fileURLToPath(new URL(`${folder}/conclave-${target}.node`, import.meta.url)));
+  const places = ["../../dist/native", "../native", "./native"].map((folder) =>
+    fileURLToPath(new URL(`${folder}/conclave-${target}.node`, import.meta.url)),
+  );
   const file = places.find((place) => existsSync(place));
   const from = file ?? `@conclave/native-${target}`;
   try {
     return require(from) as Addon;
   } catch (cause) {
-    const why = file === undefined ? `neither a build nor the package ${from} is there` : String((cause as Error).message);
+    const why =
+      file === undefined
+        ? `neither a build nor the package ${from} is there`
+        : String((cause as Error).message);
     throw new ConclaveError("kernels", `no native kernels for ${target}: ${why}`, {
       remedy: "run `npm run build` in a checkout with a C++ compiler; WebAssembly works without",
       cause,

@@ -41,7 +41,9 @@ const wasmOnly = new Set(["simd128", "relaxed-simd"]);
  * Loads the best kernels, or those asked for, and reports what was tried.
  * @throws ConclaveError "kernels" when what was asked for is not to be had, "usage" when it is not a name or number.
  */
-export async function selectKernels(options: SelectOptions = {}): Promise<{ kernels: Kernels; report: KernelReport }> {
+export async function selectKernels(
+  options: SelectOptions = {},
+): Promise<{ kernels: Kernels; report: KernelReport }> {
   const wish = wishOf(options);
   const attempts: KernelAttempt[] = [];
   let kernels: Kernels | undefined;
@@ -60,7 +62,8 @@ export async function selectKernels(options: SelectOptions = {}): Promise<{ kern
       attempts.push({ kernels: name, state: "failed", reason: error.message });
     }
   }
-  if (kernels === undefined) return fail("kernels", attempts.map((a) => `${a.kernels}: ${a.reason}`).join("; "));
+  if (kernels === undefined)
+    return fail("kernels", attempts.map((a) => `${a.kernels}: ${a.reason}`).join("; "));
   return { kernels, report: { kernels: kernels.name, isa: kernels.isa, threads: kernels.threads, attempts } };
 }
 
@@ -86,15 +89,25 @@ function wishOf(options: SelectOptions): Wish {
   const isa = options.isa ?? (env.CONCLAVE_ISA || undefined);
   const threads = options.threads ?? (env.CONCLAVE_THREADS ? Number(env.CONCLAVE_THREADS) : undefined);
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
-    return fail("usage", `threads (CONCLAVE_THREADS) must be a whole number from 1 to 1024, not ${env.CONCLAVE_THREADS ?? threads}`);
+    return fail(
+      "usage",
+      `threads (CONCLAVE_THREADS) must be a whole number from 1 to 1024, not ${env.CONCLAVE_THREADS ?? threads}`,
+    );
   }
   const asked = options.kernels ?? (env.CONCLAVE_KERNELS || undefined);
   const kernels = preference.find((name) => name === asked);
   if (asked !== undefined && kernels === undefined) {
-    return fail("usage", `kernels (CONCLAVE_KERNELS) must be one of ${preference.join(", ")}, not "${asked}"`);
+    return fail(
+      "usage",
+      `kernels (CONCLAVE_KERNELS) must be one of ${preference.join(", ")}, not "${asked}"`,
+    );
   }
   // An instruction set names its implementation.
-  return { kernels: kernels ?? (isa === undefined ? undefined : wasmOnly.has(isa) ? "wasm" : "native"), isa, threads };
+  return {
+    kernels: kernels ?? (isa === undefined ? undefined : wasmOnly.has(isa) ? "wasm" : "native"),
+    isa,
+    threads,
+  };
 }
 
 /** An implementation for tests to make, or the reason why it cannot be made here. */
@@ -108,7 +121,11 @@ export interface Implementation {
 /** Every compiled implementation of this machine, with 1 and with 2 threads, for test suites. */
 export async function listImplementations(): Promise<Implementation[]> {
   const found: Implementation[] = [];
-  const add = (family: string, isas: readonly string[], make: (isa: string, threads: number) => Promise<Kernels>): void => {
+  const add = (
+    family: string,
+    isas: readonly string[],
+    make: (isa: string, threads: number) => Promise<Kernels>,
+  ): void => {
     for (const isa of isas) {
       for (const threads of [1, 2]) {
         const label = `${family} ${isa}, ${threads} thread${threads > 1 ? "s" : ""}`;
@@ -122,8 +139,14 @@ export async function listImplementations(): Promise<Implementation[]> {
     found.push({ label: "native", skip: (error as Error).message, make: () => createNativeKernels() });
   }
   for (const isa of ["simd128", "relaxed-simd"]) {
-    if (wasmIsas().includes(isa)) add("wasm", [isa], (name, threads) => createWasmKernels({ isa: name, threads }));
-    else found.push({ label: `wasm ${isa}`, skip: "this JavaScript engine does not run it", make: () => createWasmKernels({ isa }) });
+    if (wasmIsas().includes(isa))
+      add("wasm", [isa], (name, threads) => createWasmKernels({ isa: name, threads }));
+    else
+      found.push({
+        label: `wasm ${isa}`,
+        skip: "this JavaScript engine does not run it",
+        make: () => createWasmKernels({ isa }),
+      });
   }
   return found;
 }

@@ -26,10 +26,12 @@ export function whyNoThreads(): string | null {
 /** Compiles dist/wasm/conclave-<isa>.wasm. */
 export async function compileWasm(isa: string): Promise<WebAssembly.Module> {
   // From src/kernels, dist/kernels, and a bundle at dist's top.
-  const places = ["../../dist/wasm", "../wasm", "./wasm"]
-    .map((folder) => fileURLToPath(new URL(`${folder}/conclave-${isa}.wasm`, import.meta.url)));
+  const places = ["../../dist/wasm", "../wasm", "./wasm"].map((folder) =>
+    fileURLToPath(new URL(`${folder}/conclave-${isa}.wasm`, import.meta.url)),
+  );
   const file = places.find((place) => existsSync(place));
-  if (file === undefined) return fail("kernels", `conclave-${isa}.wasm is not there`, "build with `npm run build`");
+  if (file === undefined)
+    return fail("kernels", `conclave-${isa}.wasm is not there`, "build with `npm run build`");
   return WebAssembly.compile(await readFile(file));
 }
 

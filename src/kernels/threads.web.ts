@@ -35,11 +35,13 @@ export function whyNoThreads(): string | null {
 /** Fetches and compiles the wasm file that lies beside this module. */
 export async function compileWasm(isa: string): Promise<WebAssembly.Module> {
   // Written out, so that bundlers see the files.
-  const url = isa === "relaxed-simd"
-    ? new URL("../wasm/conclave-relaxed-simd.wasm", import.meta.url)
-    : new URL("../wasm/conclave-simd128.wasm", import.meta.url);
+  const url =
+    isa === "relaxed-simd"
+      ? new URL("../wasm/conclave-relaxed-simd.wasm", import.meta.url)
+      : new URL("../wasm/conclave-simd128.wasm", import.meta.url);
   const response = await fetch(url);
-  if (!response.ok) return fail("kernels", `${url.href} answers ${response.status}`, "serve the wasm folder of the package");
+  if (!response.ok)
+    return fail("kernels", `${url.href} answers ${response.status}`, "serve the wasm folder of the package");
   return WebAssembly.compile(await response.arrayBuffer());
 }
 

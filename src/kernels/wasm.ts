@@ -57,9 +57,13 @@ class WasmStorage implements Storage {
  * @throws ConclaveError "kernels" when the file is missing or the engine lacks the instructions.
  */
 export async function createWasmKernels(options: WasmOptions = {}): Promise<Kernels> {
-  const isa = options.isa ?? wasmIsas()[0] ?? fail("kernels", "this JavaScript engine has no WebAssembly SIMD");
+  const isa =
+    options.isa ?? wasmIsas()[0] ?? fail("kernels", "this JavaScript engine has no WebAssembly SIMD");
   if (!wasmIsas().includes(isa)) {
-    return fail("kernels", `this JavaScript engine runs no wasm "${isa}"; it runs ${wasmIsas().join(", ") || "none"}`);
+    return fail(
+      "kernels",
+      `this JavaScript engine runs no wasm "${isa}"; it runs ${wasmIsas().join(", ") || "none"}`,
+    );
   }
   const threads = whyNoThreads() === null ? (options.threads ?? defaultThreads()) : 1;
   const module = await compileWasm(isa);
@@ -68,8 +72,11 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
   exports.cv_setup(threads, mayWait ? 1 : 0);
 
   const slotsAddress = heap.take(slotCount * 8);
-  const workers = await Promise.all(Array.from({ length: threads - 1 }, (_, index) =>
-    startWorker({ module, memory, stack: heap.take(stackBytes) + stackBytes, index })));
+  const workers = await Promise.all(
+    Array.from({ length: threads - 1 }, (_, index) =>
+      startWorker({ module, memory, stack: heap.take(stackBytes) + stackBytes, index }),
+    ),
+  );
 
   // Memory that grew is a new buffer; views on the old one see only the old length.
   let slots = new Float64Array(memory.buffer, slotsAddress, slotCount);
@@ -94,7 +101,8 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
       heap.give(address(storage));
       (storage as WasmStorage).address = 0;
     },
-    write: (storage, offset, bytes) => new Uint8Array(memory.buffer, address(storage) + offset, bytes.length).set(bytes),
+    write: (storage, offset, bytes) =>
+      new Uint8Array(memory.buffer, address(storage) + offset, bytes.length).set(bytes),
     async read(storage, offset, length) {
       const copy = new Uint8Array(length);
       copy.set(new Uint8Array(memory.buffer, address(storage) + offset, length));
@@ -108,7 +116,10 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
 }
 
 /** An instance on the calling thread, with the allocator of its memory. */
-function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): { exports: Exports; heap: Heap } {
+function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): { exports: Exports; heap: Heap } {
   let heap: Heap | undefined;
   const scratch = (address: number, bytes: number): number => {
     if (address !== 0) heap?.give(address >>> 0);
@@ -143,22 +154,32 @@ function growTo(memory: WebAssembly.Memory, bytes: number): number {
       // Ask for less, then give up below.
     }
   }
-  throw new ConclaveError("memory", `alloc: WebAssembly memory cannot grow from ${now * pageBytes} to ${bytes} bytes`);
+  throw new ConclaveError(
+    "memory",
+    `alloc: WebAssembly memory cannot grow from ${now * pageBytes} to ${bytes} bytes`,
+  );
 }
 
 function addressOf(storage: Storage, heap: Heap): number {
   if (!(storage instanceof WasmStorage) || storage.owner !== heap) {
     return fail("state", "a wasm kernel was given memory of another implementation");
   }
-  if (storage.address === 0) return fail("state", `a wasm kernel was given ${storage.byteLength} bytes of freed memory`);
+  if (storage.address === 0)
+    return fail("state", `a wasm kernel was given ${storage.byteLength} bytes of freed memory`);
   return storage.address;
 }
 
 /** The wasm builds this JavaScript engine runs, better first. */
 export function wasmIsas(): string[] {
-  if (typeof WebAssembly === "undefined" || typeof SharedArrayBuffer === "undefined" && !sharedMemoryWorks()) return [];
-  const probes = { "relaxed-simd": relaxedProbe, "simd128": simdProbe };
-  return Object.entries(probes).filter(([, code]) => WebAssembly.validate(code)).map(([isa]) => isa);
+  if (
+    typeof WebAssembly === "undefined" ||
+    (typeof SharedArrayBuffer === "undefined" && !sharedMemoryWorks())
+  )
+    return [];
+  const probes = { "relaxed-simd": relaxedProbe, simd128: simdProbe };
+  return Object.entries(probes)
+    .filter(([, code]) => WebAssembly.validate(code))
+    .map(([isa]) => isa);
 }
 
 function sharedMemoryWorks(): boolean {
@@ -170,10 +191,35 @@ function sharedMemoryWorks(): boolean {
 }
 
 // Modules of one function, (func (result v128) ...): i32.const 0, i8x16.splat, and for relaxed SIMD f32x4.relaxed_madd on three.
-const probe = (...body: number[]): Uint8Array<ArrayBuffer> => new Uint8Array([
-  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7b, 3, 2, 1, 0,
-  10, body.length + 4, 1, body.length + 2, 0, ...body, 0x0b,
-]);
+const probe = (...body: number[]): Uint8Array<ArrayBuffer> =>
+  new Uint8Array([
+    0,
+    0x61,
+    0x73,
+    0x6d,
+    1,
+    0,
+    0,
+    0,
+    1,
+    5,
+    1,
+    0x60,
+    0,
+    1,
+    0x7b,
+    3,
+    2,
+    1,
+    0,
+    10,
+    body.length + 4,
+    1,
+    body.length + 2,
+    0,
+    ...body,
+    0x0b,
+  ]);
 const splat = [0x41, 0, 0xfd, 0x0f];
 const simdProbe = probe(...splat);
 const relaxedProbe = probe(...splat, ...splat, ...splat, 0xfd, 0x85, 0x02);

@@ -40,7 +40,12 @@ export async function readModel(
   const model = describeConfig(config, source);
   const plan = planReading(model, store);
   allocate(model, device, (name, { decay }) => (decay && partOf(name) !== "router" ? weights : "f32"));
-  await readParts(plan, store);
+  try {
+    await readParts(plan, store);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
   return model;
 }
 

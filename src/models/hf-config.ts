@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
+import { firstIssue } from "../moe/index.ts";
 import type { DecoderConfig } from "./decoder.ts";
 
 const size = z.int().min(1);
@@ -92,10 +93,7 @@ export function parseConfig<T>(schema: z.ZodType<T>, json: unknown, source: stri
   const known = Object.fromEntries(Object.entries(json).filter(([key]) => !ignored.has(key)));
   const result = schema.safeParse(known);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const key = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]] : issue.path;
-  const what = issue.code === "unrecognized_keys" ? "unknown key" : issue.message;
-  return fail("config", `${source}: ${key.join(".")}: ${what}`);
+  return fail("config", `${source}: ${firstIssue(result.error)}`);
 }
 
 /** The shared part of a config, checked for sizes that do not fit each other. */

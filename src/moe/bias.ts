@@ -1,5 +1,5 @@
 import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
-import { addInto, affine, cast, less, mean, scope, sub, type Tensor, withoutTape } from "../tensor/index.ts";
+import { addInto, affine, cast, less, scope, sub, sum, type Tensor, withoutTape } from "../tensor/index.ts";
 
 /**
  * Balance without a loss (DeepSeek-V3, section 2.1.2; Wang et al. 2024): a bias on the selection scores that is moved by load, not by
@@ -21,13 +21,15 @@ export class SelectionBias implements Module {
 
   /** After a training step: bias_e += rate * sign(mean load - load_e), in place on the device. counts_E i32 [E] is the load before capacity. */
   update(counts_E: Tensor): void {
-    const moved_E = scope(() =>
+    scope(() =>
       withoutTape(() => {
         const load_E = cast(counts_E, "f32");
-        const mean_1 = mean(load_E, 0, { keep: true });
-        return affine(sub(less(load_E, mean_1), less(mean_1, load_E)), this.rate, 0);
+        // Whole numbers on both sides: a mean would be rounded, and no load equal to it.
+        const total_1 = sum(load_E, 0, { keep: true });
+        const scaled_E = affine(load_E, counts_E.size, 0);
+        const direction_E = sub(less(scaled_E, total_1), less(total_1, scaled_E));
+        addInto(this.bias_E.value, affine(direction_E, this.rate, 0));
       }),
     );
-    addInto(this.bias_E.value, moved_E);
   }
 }

@@ -6,6 +6,7 @@ import {
   max,
   mean,
   reshape,
+  scope,
   sum,
   type Tensor,
   withoutTape,
@@ -94,8 +95,10 @@ function unservedTokens(ids_TK: Tensor, tokens: number): Tensor {
 
 /** Reads the figures of a route, or of a {@link measureRoute} made in a scope that has ended. */
 export async function routeFigures(source: Route | RouteMeasure): Promise<RouteFigures> {
-  const { by, tokens, experts, packed } = "packed" in source ? source : measureRoute(source);
+  const measure = "packed" in source ? source : scope(() => measureRoute(source));
+  const { by, tokens, experts, packed } = measure;
   const values = Array.from(await packed.data());
+  if (measure !== source) packed.dispose();
   const counts = values.slice(0, experts);
   const kept = values.slice(experts, 2 * experts);
   const probability = values.slice(2 * experts, 3 * experts);

@@ -22,7 +22,7 @@ import {
   type Tensor,
   tensor,
 } from "../tensor/index.ts";
-import { columnsOf, type GateSpec, leastTemperature, picksOf, type RoutingSpec } from "./spec.ts";
+import { columnsOf, type GateSpec, leastTemperature, mostTemperature, picksOf, type RoutingSpec } from "./spec.ts";
 
 /**
  * Gates: from tokens to logits, one column an expert (or a slot). Products here are f32 whatever the precision of the
@@ -79,10 +79,13 @@ export class LinearGate implements Gate {
   }
 }
 
+const leastLogScale = -Math.log(mostTemperature);
+const mostLogScale = -Math.log(leastTemperature);
+
 /**
  * logits_te = cos(W x_t, v_e) / temperature (X-MoE, Chi et al. 2022, section 3.2): tokens are compared with expert
- * embeddings on a sphere of low dimension, so that they do not collapse towards the experts. The temperature is learned, not
- * below {@link leastTemperature}.
+ * embeddings on a sphere of low dimension, so that they do not collapse towards the experts. The temperature is learned,
+ * between {@link leastTemperature} and {@link mostTemperature}.
  */
 export class CosineGate implements Gate {
   readonly projection_ND: Parameter;
@@ -107,8 +110,8 @@ export class CosineGate implements Gate {
   logits(x_TD: Tensor): Tensor {
     const x_TN = unitRows(matmul(x_TD, this.projection_ND.value, { transB: true, precision: "f32" }));
     const cosine_TE = matmul(x_TN, unitRows(this.embedding_EN.value), { transB: true, precision: "f32" });
-    const most = Math.log(1 / leastTemperature);
-    return mul(cosine_TE, exp(clamp(affine(this.logScale.value, 1, this.start), -most, most)));
+    const logScale = clamp(affine(this.logScale.value, 1, this.start), leastLogScale, mostLogScale);
+    return mul(cosine_TE, exp(logScale));
   }
 
   rows(): Tensor {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import { type GateSpec, leastTemperature, picksOf, type RoutingSpec, type SelectSpec } from "./spec.ts";
+import { type GateSpec, leastTemperature, mostTemperature, picksOf, type RoutingSpec, type SelectSpec } from "./spec.ts";
 
 /**
  * From JSON to a {@link RoutingSpec}: shapes and ranges by zod, then what fields mean to each other.
@@ -20,7 +20,7 @@ export const routingSpecSchema: z.ZodType<RoutingSpec> = z
           z.strictObject({
             kind: z.literal("cosine"),
             width: z.int().min(1).optional(),
-            temperature: z.number().min(leastTemperature).default(0.07),
+            temperature: z.number().min(leastTemperature).max(mostTemperature).default(0.07),
           }),
           z.strictObject({ kind: z.literal("mlp"), width: z.int().min(1).optional() }),
           z.strictObject({
@@ -110,7 +110,8 @@ export function parseRoutingSpec(json: unknown): RoutingSpec {
 
 /** "select.k: 9 is more than experts (8)": the first thing wrong, after the key it is about. */
 export function firstIssue(error: z.ZodError): string {
-  const issue = error.issues[0];
+  // A key that is missing is most often there, misspelt: that is the one to name.
+  const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0];
   if (issue.code === "unrecognized_keys") return `${[...issue.path, issue.keys[0]].join(".")}: unknown key`;
   const key = issue.path.join(".") || "the whole";
   return `${key}: ${issue.message}`;

@@ -65,10 +65,13 @@ export interface SimulatedSoft extends SimulatedCommon {
 
 export type SimulatedRoute = SimulatedTokens | SimulatedChoice | SimulatedSoft;
 
-const matrix = z.array(z.array(z.number()));
+/** What f32 can hold; beyond it a logit would be infinite. */
+const largest = 3.4e38;
+const real = z.number().min(-largest).max(largest);
+const matrix = z.array(z.array(real));
 const inputSchema: z.ZodType<SimulationInput> = z.strictObject({
   logits: matrix.min(1),
-  bias: z.array(z.number()).optional(),
+  bias: z.array(real).optional(),
   noise: matrix.optional(),
   noiseStd: matrix.optional(),
   labels: z.array(z.string()).optional(),

@@ -7,6 +7,8 @@
 
 /** Cosine routers never divide by a temperature below this (X-MoE's logits would otherwise grow without bound). */
 export const leastTemperature = 0.01;
+/** Nor above this, where all experts are scored the same. */
+export const mostTemperature = 100;
 
 export type GateSpec =
   | { readonly kind: "linear"; readonly bias: boolean }

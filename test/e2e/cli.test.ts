@@ -18,9 +18,14 @@ interface Result {
 
 function conclave(...args: string[]): Promise<Result> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...args], { cwd: folder, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      resolve({ code: error ? ((error.code as unknown as number) ?? null) : 0, stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [cli, ...args],
+      { cwd: folder, maxBuffer: 1 << 26 },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? ((error.code as unknown as number) ?? null) : 0, stdout, stderr });
+      },
+    );
   });
 }
 
@@ -30,12 +35,18 @@ function prose(seed: number, sentences: number): string {
   const pick = (words: readonly string[]) => words[random.integer(words.length)];
   const nouns = ["whale", "captain", "ship", "sea", "harpoon", "sailor", "storm", "island"];
   const verbs = ["sees", "follows", "fears", "sinks", "raises", "leaves"];
-  return Array.from({ length: sentences }, () => `The ${pick(nouns)} ${pick(verbs)} the ${pick(nouns)}.`).join("\n");
+  return Array.from(
+    { length: sentences },
+    () => `The ${pick(nouns)} ${pick(verbs)} the ${pick(nouns)}.`,
+  ).join("\n");
 }
 
 function program(seed: number, lines: number): string {
   const random = new Random(seed, "code");
-  return Array.from({ length: lines }, () => `const x${random.integer(20)} = f(${random.integer(100)}, y${random.integer(9)});`).join("\n");
+  return Array.from(
+    { length: lines },
+    () => `const x${random.integer(20)} = f(${random.integer(100)}, y${random.integer(9)});`,
+  ).join("\n");
 }
 
 const tiny = ["--preset", "tiny", "--data", "prose=prose.txt", "code=code.txt"];
@@ -45,7 +56,17 @@ beforeAll(async () => {
   run = join(folder, "run");
   await writeFile(join(folder, "prose.txt"), prose(1, 1500));
   await writeFile(join(folder, "code.txt"), program(1, 1500));
-  const trained = await conclave("train", ...tiny, "--steps", "20", "--checkpoint-every", "5", "--out", "run", "--json");
+  const trained = await conclave(
+    "train",
+    ...tiny,
+    "--steps",
+    "20",
+    "--checkpoint-every",
+    "5",
+    "--out",
+    "run",
+    "--json",
+  );
   expect(trained.stderr).not.toContain("error:");
   expect(trained.code).toBe(0);
 }, 120_000);
@@ -94,7 +115,14 @@ describe("a trained run", () => {
   });
 
   test("is inspected: every token of a prompt with its experts", async () => {
-    const { code, stdout } = await conclave("inspect", "run", "The whale sees the sea.", "--out", "prompt.html", "--json");
+    const { code, stdout } = await conclave(
+      "inspect",
+      "run",
+      "The whale sees the sea.",
+      "--out",
+      "prompt.html",
+      "--json",
+    );
     expect(code).toBe(0);
     const { tokens, passages, layers } = JSON.parse(stdout);
     expect(passages[0].tokens.join("")).toBe("The whale sees the sea.");
@@ -121,12 +149,19 @@ describe("a trained run", () => {
 
 test("killed with SIGKILL and resumed, a run ends like one that was never stopped", async () => {
   const args = ["train", ...tiny, "--steps", "20", "--checkpoint-every", "5", "--out", "killed"];
-  await killAfter(spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: "ignore" }), join(folder, "killed", "metrics.jsonl"), 8);
+  await killAfter(
+    spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: "ignore" }),
+    join(folder, "killed", "metrics.jsonl"),
+    8,
+  );
   const resumed = await conclave("train", "--resume", "killed");
   expect(resumed.stderr).not.toContain("error:");
   expect(resumed.code).toBe(0);
   for (const file of ["metrics.jsonl", "model.safetensors", "twin/metrics.jsonl", "twin/model.safetensors"]) {
-    const [whole, killed] = await Promise.all([readFile(join(run, file)), readFile(join(folder, "killed", file))]);
+    const [whole, killed] = await Promise.all([
+      readFile(join(run, file)),
+      readFile(join(folder, "killed", file)),
+    ]);
     expect(killed.equals(whole), `${file} differs`).toBe(true);
   }
 }, 120_000);
@@ -157,7 +192,10 @@ describe("wrong usage is one clear line and exit code 2", () => {
     [["nonsense"], /unknown command/],
   ])("%j", async (args, message) => {
     await writeFile(join(folder, "bad.json"), '{"model": {"widht": 3}}');
-    await writeFile(join(folder, "k.json"), '{"model": {"routing": {"experts": 4, "select": {"by": "token", "k": 5}}}}');
+    await writeFile(
+      join(folder, "k.json"),
+      '{"model": {"routing": {"experts": 4, "select": {"by": "token", "k": 5}}}}',
+    );
     await writeFile(join(folder, "bad-spec.json"), '{"exprts": 4}');
     await writeFile(join(folder, "l.json"), '{"logits": [[1, 2, 3, 4]]}');
     const { code, stderr, stdout } = await conclave(...args);
@@ -184,7 +222,10 @@ describe("what fails is one clear line and exit code 1", () => {
     for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json"]) {
       await writeFile(join(folder, "cut", file), await readFile(join(run, file)));
     }
-    await writeFile(join(folder, "cut", "model.safetensors"), (await readFile(join(run, "model.safetensors"))).subarray(0, 5000));
+    await writeFile(
+      join(folder, "cut", "model.safetensors"),
+      (await readFile(join(run, "model.safetensors"))).subarray(0, 5000),
+    );
     const { code, stderr } = await conclave(...args);
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/\n\s+at /);

@@ -1,5 +1,5 @@
-import type { Curve, LayerFigures, Passage, ReportData } from "./data.ts";
 import type { ExpertProfile, Specialisation } from "../specialise.ts";
+import type { Curve, LayerFigures, Passage, ReportData } from "./data.ts";
 
 /**
  * Draws the report in the reader's browser. Its source text is put into the page, so it may use nothing from outside itself but
@@ -13,7 +13,11 @@ export function reportClient(): void {
   let layer = 0;
   let chosen = -1;
 
-  const el = (tag: string, attributes: Record<string, string> = {}, ...children: (Node | string)[]): HTMLElement => {
+  const el = (
+    tag: string,
+    attributes: Record<string, string> = {},
+    ...children: (Node | string)[]
+  ): HTMLElement => {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.append(...children);
@@ -35,7 +39,8 @@ export function reportClient(): void {
     tip.style.display = "block";
     const { width, height } = tip.getBoundingClientRect();
     tip.style.left = Math.max(8, Math.min(event.clientX + 14, innerWidth - width - 8)) + "px";
-    tip.style.top = (event.clientY + 18 + height > innerHeight ? event.clientY - height - 12 : event.clientY + 18) + "px";
+    tip.style.top =
+      (event.clientY + 18 + height > innerHeight ? event.clientY - height - 12 : event.clientY + 18) + "px";
   };
   const hideTip = () => {
     tip.style.display = "none";
@@ -48,7 +53,9 @@ export function reportClient(): void {
     page.append(el("h1", {}, data.title), el("p", { class: "headline" }, data.headline));
     const facts = el("div", { class: "facts" });
     for (const { label, value, note } of data.facts) {
-      facts.append(el("div", { class: "fact" }, el("b", {}, value), el("span", {}, label), el("span", {}, note ?? "")));
+      facts.append(
+        el("div", { class: "fact" }, el("b", {}, value), el("span", {}, label), el("span", {}, note ?? "")),
+      );
     }
     page.append(facts);
     for (const notice of data.notices) page.append(el("div", { class: "notice" }, notice));
@@ -76,39 +83,66 @@ export function reportClient(): void {
     const lines = data.curves.map((curve) => ({ ...curve, smooth: smooth(curve.train) }));
     const lastStep = Math.max(1, ...lines.flatMap((c) => c.train.map((p) => p[0])));
     // The first steps fall from far above; the picture is about the rest.
-    const values = lines.flatMap((c) => [...c.smooth.slice(Math.floor(c.smooth.length / 25)), ...c.heldOut].map((p) => p[1]));
+    const values = lines.flatMap((c) =>
+      [...c.smooth.slice(Math.floor(c.smooth.length / 25)), ...c.heldOut].map((p) => p[1]),
+    );
     const low = Math.min(...values);
     const high = Math.max(...values);
     const pad = (high - low) * 0.06 || 0.1;
     const x = (step: number) => left + (step / lastStep) * (width - left - 90);
-    const y = (value: number) => 12 + ((high + pad - value) / (high - low + 2 * pad)) * (height - bottom - 12);
-    const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", role: "img", "aria-label": "learning curves" });
+    const y = (value: number) =>
+      12 + ((high + pad - value) / (high - low + 2 * pad)) * (height - bottom - 12);
+    const chart = svg("svg", {
+      viewBox: `0 0 ${width} ${height}`,
+      width: "100%",
+      role: "img",
+      "aria-label": "learning curves",
+    });
     const tick = niceStep((high - low) / 5);
     for (let value = Math.ceil(low / tick) * tick; value <= high + pad; value += tick) {
       chart.append(svg("line", { class: "axis", x1: left, x2: width - 90, y1: y(value), y2: y(value) }));
-      chart.append(svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(tick < 0.1 ? 2 : 1)));
+      chart.append(
+        svg(
+          "text",
+          { x: left - 8, y: y(value) + 4, "text-anchor": "end" },
+          value.toFixed(tick < 0.1 ? 2 : 1),
+        ),
+      );
     }
-    for (let step = 0; step <= lastStep; step += niceStep(lastStep / 6)) {
+    for (let step = 0; step <= lastStep; step += Math.max(1, niceStep(lastStep / 6))) {
       chart.append(svg("text", { x: x(step), y: height - 12, "text-anchor": "middle" }, String(step)));
     }
     chart.append(svg("text", { x: width - 90, y: height - 12, dx: 34 }, "steps"));
     const colours = ["var(--warm)", "var(--cool)", "var(--soft)"];
     const path = (points: readonly (readonly [number, number])[]) =>
-      points.map(([step, value], i) => `${i ? "L" : "M"}${x(step).toFixed(1)} ${y(Math.min(value, high + pad)).toFixed(1)}`).join("");
+      points
+        .map(
+          ([step, value], i) =>
+            `${i ? "L" : "M"}${x(step).toFixed(1)} ${y(Math.min(value, high + pad)).toFixed(1)}`,
+        )
+        .join("");
     lines.forEach((curve, i) => {
       chart.append(svg("path", { class: "line faint", d: path(curve.smooth), stroke: colours[i] }));
       chart.append(svg("path", { class: "line", d: path(curve.heldOut), stroke: colours[i] }));
       for (const [step, value] of curve.heldOut) {
-        chart.append(svg("circle", { cx: x(step), cy: y(Math.min(value, high + pad)), r: 3.5, fill: colours[i] }));
+        chart.append(
+          svg("circle", { cx: x(step), cy: y(Math.min(value, high + pad)), r: 3.5, fill: colours[i] }),
+        );
       }
     });
     // End labels, pushed apart where the curves end close together.
-    const ends = lines.flatMap((c, i) => (c.heldOut.length ? [{ i, name: c.name, value: c.heldOut[c.heldOut.length - 1][1] }] : []));
+    const ends = lines.flatMap((c, i) =>
+      c.heldOut.length ? [{ i, name: c.name, value: c.heldOut[c.heldOut.length - 1][1] }] : [],
+    );
     ends.sort((a, b) => b.value - a.value);
     let above = -100;
     for (const { i, name, value } of ends) {
       above = Math.max(y(value) + 4, above + 16);
-      const text = svg("text", { x: width - 82, y: above, "font-weight": 600 }, `${name} ${value.toFixed(3)}`);
+      const text = svg(
+        "text",
+        { x: width - 82, y: above, "font-weight": 600 },
+        `${name} ${value.toFixed(3)}`,
+      );
       text.style.fill = colours[i];
       chart.append(text);
     }
@@ -116,7 +150,8 @@ export function reportClient(): void {
     chart.append(cursor);
     chart.addEventListener("mousemove", (event) => {
       const box = chart.getBoundingClientRect();
-      const at = ((((event as MouseEvent).clientX - box.left) / box.width) * width - left) / (width - left - 90);
+      const at =
+        ((((event as MouseEvent).clientX - box.left) / box.width) * width - left) / (width - left - 90);
       const step = Math.round(Math.min(1, Math.max(0, at)) * lastStep);
       cursor.setAttribute("x1", String(x(step)));
       cursor.setAttribute("x2", String(x(step)));
@@ -125,7 +160,9 @@ export function reportClient(): void {
       const rows = lines.map((c) => {
         const train = c.smooth.length ? nearest(c.smooth)[1].toFixed(3) : "-";
         const held = c.heldOut.length ? nearest(c.heldOut) : null;
-        return `${c.name}: train ${train}` + (held ? `, held-out ${held[1].toFixed(3)} at step ${held[0]}` : "");
+        return (
+          `${c.name}: train ${train}` + (held ? `, held-out ${held[1].toFixed(3)} at step ${held[0]}` : "")
+        );
       });
       showTip(event as MouseEvent, [`step ${step}`, ...rows].join("\n"));
     });
@@ -158,7 +195,10 @@ export function reportClient(): void {
     const drawAll: (() => void)[] = [];
     data.load.forEach((load, l) => {
       const experts = load.shares[0]?.length ?? 0;
-      const canvas = el("canvas", { width: String(load.steps.length), height: String(experts) }) as HTMLCanvasElement;
+      const canvas = el("canvas", {
+        width: String(load.steps.length),
+        height: String(experts),
+      }) as HTMLCanvasElement;
       canvas.style.height = Math.max(56, Math.min(12 * experts, 220)) + "px";
       drawAll.push(() => {
         const colours = shades.map((ratio) => resolve(heatColour(ratio)));
@@ -174,11 +214,17 @@ export function reportClient(): void {
       });
       canvas.addEventListener("mousemove", (event) => {
         const box = canvas.getBoundingClientRect();
-        const column = Math.min(load.steps.length - 1, Math.floor(((event.clientX - box.left) / box.width) * load.steps.length));
+        const column = Math.min(
+          load.steps.length - 1,
+          Math.floor(((event.clientX - box.left) / box.width) * load.steps.length),
+        );
         const expert = Math.min(experts - 1, Math.floor(((event.clientY - box.top) / box.height) * experts));
         if (column < 0 || expert < 0) return;
         const share = load.shares[column][expert];
-        showTip(event, `layer ${l}, expert ${expert}\nfrom step ${load.steps[column]}: ${percent(share)} of places\n${(share * experts).toFixed(2)} x an even share`);
+        showTip(
+          event,
+          `layer ${l}, expert ${expert}\nfrom step ${load.steps[column]}: ${percent(share)} of places\n${(share * experts).toFixed(2)} x an even share`,
+        );
       });
       canvas.addEventListener("mouseleave", hideTip);
       holder.append(el("label", {}, `layer ${l}`), canvas);
@@ -205,7 +251,9 @@ export function reportClient(): void {
         for (const draw of redraw) draw();
       }),
     );
-    redraw.push(() => buttons.forEach((button, l) => button.setAttribute("aria-pressed", String(l === layer))));
+    redraw.push(() => {
+      for (const [l, button] of buttons.entries()) button.setAttribute("aria-pressed", String(l === layer));
+    });
     bar.append(...buttons);
     page.append(bar);
   };
@@ -223,22 +271,44 @@ export function reportClient(): void {
     redraw.push(() => {
       text.textContent = about(spec);
       const { experts } = spec.layers[layer];
-      const table = el("table", {}, el("tr", {}, ...["expert", "load", ...names].map((n) => el("th", {}, n))));
+      const table = el(
+        "table",
+        {},
+        el("tr", {}, ...["expert", "load", ...names].map((n) => el("th", {}, n))),
+      );
       experts.forEach((expert, e) => {
-        const label = el("td", {}, el("i", { class: "dot", style: `background:${colour(e, experts.length)}` }), String(e));
+        const label = el(
+          "td",
+          {},
+          el("i", { class: "dot", style: `background:${colour(e, experts.length)}` }),
+          String(e),
+        );
         const line = el("tr", {}, label, el("td", {}, percent(expert.share)));
         pick(expert).forEach((share, i) => {
           const ratio = base[i] > 0 ? share / base[i] : 1;
-          const cell = el("td", { class: "cell", style: `background:${expert.count ? heatColour(ratio, legible) : "none"}` }, percent(share));
+          const cell = el(
+            "td",
+            { class: "cell", style: `background:${expert.count ? heatColour(ratio, legible) : "none"}` },
+            percent(share),
+          );
           cell.addEventListener("mousemove", (event) =>
-            showTip(event, `expert ${e}: ${percent(share)} of its tokens are ${names[i]}\n${ratio.toFixed(2)} x their share of all text`),
+            showTip(
+              event,
+              `expert ${e}: ${percent(share)} of its tokens are ${names[i]}\n${ratio.toFixed(2)} x their share of all text`,
+            ),
           );
           cell.addEventListener("mouseleave", hideTip);
           line.append(cell);
         });
         table.append(line);
       });
-      const all = el("tr", {}, el("td", {}, "all text"), el("td", {}, ""), ...base.map((share) => el("td", {}, percent(share))));
+      const all = el(
+        "tr",
+        {},
+        el("td", {}, "all text"),
+        el("td", {}, ""),
+        ...base.map((share) => el("td", {}, percent(share))),
+      );
       table.append(all);
       holder.replaceChildren(table);
     });
@@ -249,26 +319,52 @@ export function reportClient(): void {
     const holder = el("div", { class: "card scroll" });
     redraw.push(() => {
       const { experts } = spec.layers[layer];
-      const table = el("table", {}, el("tr", {}, el("th", {}, "expert"), el("th", { style: "text-align:left" }, "its most typical tokens")));
+      const table = el(
+        "table",
+        {},
+        el(
+          "tr",
+          {},
+          el("th", {}, "expert"),
+          el("th", { style: "text-align:left" }, "its most typical tokens"),
+        ),
+      );
       experts.forEach((expert, e) => {
         const cell = el("td", { class: "tokens" });
         for (const token of expert.typical) {
-          const chip = el("span", { class: "chip", style: `border-color:${colour(e, experts.length)}` }, visible(token.text));
+          const chip = el(
+            "span",
+            { class: "chip", style: `border-color:${colour(e, experts.length)}` },
+            visible(token.text),
+          );
           chip.addEventListener("mousemove", (event) =>
-            showTip(event, `taken ${token.count} times by expert ${e}\n${token.lift.toFixed(1)} x what its load would say`),
+            showTip(
+              event,
+              `taken ${token.count} times by expert ${e}\n${token.lift.toFixed(1)} x what its load would say`,
+            ),
           );
           chip.addEventListener("mouseleave", hideTip);
           cell.append(chip);
         }
         if (!expert.typical.length) cell.append("none");
-        const label = el("td", {}, el("i", { class: "dot", style: `background:${colour(e, experts.length)}` }), String(e));
+        const label = el(
+          "td",
+          {},
+          el("i", { class: "dot", style: `background:${colour(e, experts.length)}` }),
+          String(e),
+        );
         table.append(el("tr", {}, label, cell));
       });
       holder.replaceChildren(table);
     });
-    section("Typical tokens", "What each expert takes more often than its load would say (log-likelihood ratio), most surprising first. A dot is a space.", holder);
+    section(
+      "Typical tokens",
+      "What each expert takes more often than its load would say (log-likelihood ratio), most surprising first. A dot is a space.",
+      holder,
+    );
   };
-  const visible = (text: string) => text.replaceAll(" ", "\u00b7").replaceAll("\n", "\u21b5").replaceAll("\t", "\u21e5");
+  const visible = (text: string) =>
+    text.replaceAll(" ", "\u00b7").replaceAll("\n", "\u21b5").replaceAll("\t", "\u21e5");
 
   const passage = (item: Passage): Node => {
     const text = el("div", { class: "passage" });
@@ -276,7 +372,9 @@ export function reportClient(): void {
       const span = el("span", {}, token);
       span.addEventListener("mousemove", (event) => {
         const lines = item.routes.map((routes, l) => {
-          const picks = routes[t].map(([expert, weight]) => (expert < 0 ? "dropped" : `expert ${expert} (${weight.toFixed(2)})`));
+          const picks = routes[t].map(([expert, weight]) =>
+            expert < 0 ? "dropped" : `expert ${expert} (${weight.toFixed(2)})`,
+          );
           return `layer ${l}: ${picks.join(", ") || "none"}`;
         });
         showTip(event, [`\u201c${visible(token)}\u201d`, ...lines].join("\n"));
@@ -291,7 +389,9 @@ export function reportClient(): void {
         const picks = item.routes[layer][t].filter(([expert]) => expert >= 0);
         const shown = chosen < 0 ? picks[0] : picks.find(([expert]) => expert === chosen);
         span.className = shown ? "" : "dim";
-        span.style.background = shown ? colour(shown[0], experts, chosen < 0 ? 1 : 0.35 + 0.65 * Math.min(1, Math.max(0, shown[1]))) : "none";
+        span.style.background = shown
+          ? colour(shown[0], experts, chosen < 0 ? 1 : 0.35 + 0.65 * Math.min(1, Math.max(0, shown[1])))
+          : "none";
       });
     });
     return el("div", {}, el("p", { class: "about" }, item.name), el("div", { class: "card" }, text));
@@ -321,7 +421,14 @@ export function reportClient(): void {
   };
 
   const figures = (rows: readonly LayerFigures[]) => {
-    const heads = ["layer", "max / mean load", "CV of load", "token entropy (nats)", "dropped", "places by expert"];
+    const heads = [
+      "layer",
+      "max / mean load",
+      "CV of load",
+      "token entropy (nats)",
+      "dropped",
+      "places by expert",
+    ];
     const table = el("table", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h))));
     rows.forEach((row, l) => {
       const total = row.counts.reduce((a, b) => a + b, 0) || 1;
@@ -330,14 +437,26 @@ export function reportClient(): void {
         const tall = Math.min(28, (count / total) * row.counts.length * 14);
         const bar = svg("rect", { x: e * 9, y: 30 - tall, width: 7, height: tall, rx: 1.5 });
         bar.style.fill = colour(e, row.counts.length);
-        bar.addEventListener("mousemove", (event) => showTip(event as MouseEvent, `expert ${e}: ${count} places, ${percent(count / total)}`));
+        bar.addEventListener("mousemove", (event) =>
+          showTip(event as MouseEvent, `expert ${e}: ${count} places, ${percent(count / total)}`),
+        );
         bar.addEventListener("mouseleave", hideTip);
         bars.append(bar);
       });
-      const cells = [String(l), row.maxOverMean.toFixed(2), row.cv.toFixed(3), row.entropy.toFixed(2), percent(row.dropped)];
+      const cells = [
+        String(l),
+        row.maxOverMean.toFixed(2),
+        row.cv.toFixed(3),
+        row.entropy.toFixed(2),
+        percent(row.dropped),
+      ];
       table.append(el("tr", {}, ...cells.map((c) => el("td", {}, c)), el("td", {}, bars)));
     });
-    section("Balance", "On the text of this report. An even router has max / mean 1 and CV 0.", el("div", { class: "card scroll" }, table));
+    section(
+      "Balance",
+      "On the text of this report. An even router has max / mean 1 and CV 0.",
+      el("div", { class: "card scroll" }, table),
+    );
   };
 
   header();
@@ -354,13 +473,24 @@ export function reportClient(): void {
   if (spec) {
     const about = (s: Specialisation) =>
       `The same by what a token is made of. In this layer an expert tells ${s.layers[layer].kindBits.toFixed(3)} bits about the kind of token.`;
-    shareTable("Experts by kind of token", about, spec, spec.kinds, spec.kindShares, (expert) => expert.kinds);
+    shareTable(
+      "Experts by kind of token",
+      about,
+      spec,
+      spec.kinds,
+      spec.kindShares,
+      (expert) => expert.kinds,
+    );
     typicalTokens(spec);
   }
   if (data.passages.length) passages();
   if (data.sample) {
     const { prompt, text } = data.sample;
-    section("A sample", "Written by the model; the prompt in bold.", el("div", { class: "card sample" }, el("b", {}, prompt), text));
+    section(
+      "A sample",
+      "Written by the model; the prompt in bold.",
+      el("div", { class: "card sample" }, el("b", {}, prompt), text),
+    );
   }
   page.append(el("footer", {}, "Made by Conclave."));
   for (const draw of redraw) draw();
