@@ -35,7 +35,7 @@ interface MoeTiming extends MoeShape {
   readonly medianMs: number;
   readonly minMs: number;
   readonly gflops: number;
-  /** Of the f32 rate measured at the start. */
+  /** Of the rate of one large product of this dtype, measured at the start. */
   readonly shareOfPeak: number;
 }
 
@@ -75,7 +75,7 @@ export function benchCommand(): Command {
         };
         const shapes = options.shape.length ? options.shape : defaultShapes;
         const results = shapes.flatMap((shape) =>
-          timeLayer(device, shape, dtype, options.runs, machine.f32Gflops),
+          timeLayer(device, shape, dtype, options.runs, machine[`${dtype}Gflops`]),
         );
         if (options.json) printJson({ machine, results });
         else show(machine, results);
@@ -94,8 +94,14 @@ function collect(text: string, before: MoeShape[]): MoeShape[] {
   return [...before, { D, F, E, K, T }];
 }
 
-/** What the machine gives in two plain loops: f32 products on cached operands, and reading memory once. */
-function measurePeaks(device: Device): { f32Gflops: number; readGBs: number } {
+/** What the machine gives in plain loops: products on cached operands, and reading memory once. */
+interface Peaks {
+  readonly f32Gflops: number;
+  readonly bf16Gflops: number;
+  readonly readGBs: number;
+}
+
+function measurePeaks(device: Device): Peaks {
   const random = new Random(1, "peaks");
   return scope(() => {
     const n = 1024;
@@ -113,12 +119,16 @@ function measurePeaks(device: Device): { f32Gflops: number; readGBs: number } {
       transA: false,
       transB: false,
       accumulate: false,
-      bf16: false,
     };
-    const productMs = Math.min(...times(10, () => device.kernels.run.gemm(product)));
+    const gflops = (bf16: boolean): number =>
+      (2 * n ** 3) / Math.min(...times(10, () => device.kernels.run.gemm({ ...product, bf16 }))) / 1e6;
     const long = tensor(device, new Float32Array(64 << 20), [64 << 20]);
     const readMs = Math.min(...times(5, () => void sumSquares(long)));
-    return { f32Gflops: (2 * n ** 3) / productMs / 1e6, readGBs: (4 * (64 << 20)) / readMs / 1e6 };
+    return {
+      f32Gflops: gflops(false),
+      bf16Gflops: gflops(true),
+      readGBs: (4 * (64 << 20)) / readMs / 1e6,
+    };
   });
 }
 
@@ -174,17 +184,16 @@ function timeLayer(
   remark(`timing D=${D} F=${F} E=${E} K=${K} T=${T} ...`);
   const results = [figure("forward", flops, forward), figure("forward+backward", 3 * flops, both)];
   x_TD.dispose();
-  arena.values.dispose();
-  arena.grads.dispose();
+  arena.dispose();
   return results;
 }
 
 function show(
-  machine: { cpu: string; kernels: string; f32Gflops: number; readGBs: number },
+  machine: Peaks & { cpu: string; kernels: string },
   results: readonly MoeTiming[],
 ): void {
   print(
-    `${machine.cpu}, ${machine.kernels}: f32 products ${machine.f32Gflops.toFixed(0)} GFLOP/s, memory read ${machine.readGBs.toFixed(1)} GB/s\n`,
+    `${machine.cpu}, ${machine.kernels}: products ${machine.f32Gflops.toFixed(0)} GFLOP/s in f32, ${machine.bf16Gflops.toFixed(0)} in bf16; memory read ${machine.readGBs.toFixed(1)} GB/s\n`,
   );
   const rows = results.map((r) => [
     `D=${r.D} F=${r.F} E=${r.E} K=${r.K} T=${r.T}`,
@@ -195,5 +204,5 @@ function show(
     r.gflops.toFixed(0),
     `${(100 * r.shareOfPeak).toFixed(0)} %`,
   ]);
-  print(table(["layer", "dtype", "pass", "median ms", "min ms", "GFLOP/s", "of f32 rate"], rows));
+  print(table(["layer", "dtype", "pass", "median ms", "min ms", "GFLOP/s", "of product rate"], rows));
 }

@@ -1,9 +1,9 @@
 import { Command } from "commander";
 import { generate } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { openModel, precisionOf, promptIds } from "./model.ts";
+import { labelFor, openModel, precisionOf, promptIds } from "./model.ts";
 import { between, openDevice, whole } from "./options.ts";
-import { printJson, remark } from "./output.ts";
+import { grouped, printJson, remark } from "./output.ts";
 
 interface GenerateFlags {
   readonly ids?: string;
@@ -12,6 +12,7 @@ interface GenerateFlags {
   readonly topP: number;
   readonly topK?: number;
   readonly seed: number;
+  readonly label?: string;
   readonly precision: string;
   readonly json?: boolean;
 }
@@ -37,6 +38,7 @@ export function generateCommand(): Command {
     )
     .option("--top-k <n>", "sample from at most this many tokens", whole("--top-k", 1))
     .option("--seed <n>", "same seed, same text", whole("--seed", 0), 0)
+    .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
     .option("--json", 'print {"ids", "text", "timings"}')
     .addHelpText(
@@ -57,12 +59,14 @@ async function runGenerate(
   const { device } = await openDevice(command);
   const { ids, tokenizer } = await promptIds(folder, prompt, flags.ids);
   const model = await openModel(folder, device);
+  const label = labelFor(model, flags.label);
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
 
   const stream = tokenizer?.stream();
   const written: number[] = [];
   let text = "";
+  let full = false;
   const write = (piece: string) => {
     text += piece;
     if (!json) process.stdout.write(piece);
@@ -76,11 +80,13 @@ async function runGenerate(
     topP,
     topK,
     seed,
+    labels: label === undefined ? undefined : ids.map(() => label),
     ctx,
     signal: stop.signal,
   })) {
     if (index === 0) first = performance.now();
     written.push(id);
+    full = finish === "positions";
     if (stream && finish !== "end") write(stream.push(id));
     else if (!stream && !json) process.stdout.write(`${index ? "," : ""}${id}`);
   }
@@ -100,6 +106,7 @@ async function runGenerate(
       `${written.length} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${ids.length} in ${timings.promptMs.toFixed(0)} ms`,
     );
   }
+  if (full) remark(`ended: the model has ${grouped(model.config.maxPositions)} positions`);
   if (stop.signal.aborted) process.exitCode = 130;
   device.dispose();
 }

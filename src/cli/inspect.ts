@@ -5,18 +5,21 @@ import { loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
 import { decodeText } from "../formats/text.ts";
 import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
 import { type Decoder, parameterCounts } from "../models/index.ts";
-import { openModel, precisionOf } from "./model.ts";
+import { labelFor, openModel, precisionOf } from "./model.ts";
 import { openDevice, whole } from "./options.ts";
 import { grouped, print, printJson, remark, short, table } from "./output.ts";
 
 interface InspectFlags {
   readonly file?: string;
   readonly out: string;
-  readonly window: number;
+  readonly window?: number;
   readonly passage: number;
+  readonly label?: string;
   readonly precision: string;
   readonly json?: boolean;
 }
+
+const defaultWindow = 512;
 
 export function inspectCommand(): Command {
   return new Command("inspect")
@@ -25,8 +28,13 @@ export function inspectCommand(): Command {
     .argument("[prompt]", "text to route")
     .option("--file <path>", "route the text of this file instead")
     .option("--out <file>", "the report to write", "report.html")
-    .option("--window <n>", "tokens a pass", whole("--window", 1), 512)
+    .option(
+      "--window <n>",
+      `tokens a pass (default: ${defaultWindow}, or what the model has positions for)`,
+      whole("--window", 1),
+    )
     .option("--passage <n>", "tokens shown one by one", whole("--passage", 1), 600)
+    .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
     .option("--json", "print the routes and figures as JSON")
     .addHelpText("after", '\nExample:\n  conclave inspect runs/small-1 "The whale rose." --out whale.html')
@@ -45,14 +53,19 @@ async function runInspect(
   const { device } = await openDevice(command);
   const tokenizer = await loadTokenizer(folder);
   const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
-  const ids = tokenizer.encode(text);
-  if (ids.length === 0)
+  const ids = tokenizer.encode(text, { addSpecial: true });
+  if (text === "")
     fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
   const model = await openModel(folder, device);
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
-  const analysis = await analyse(model, [{ domain: name, ids }], {
+  const { maxPositions } = model.config;
+  const { window = Math.min(defaultWindow, maxPositions) } = flags;
+  if (window > maxPositions)
+    fail("usage", `--window ${window}: the model has ${maxPositions} positions`, "ask for a smaller window");
+  const label = labelFor(model, flags.label);
+  const analysis = await analyse(model, [{ domain: name, ids, label }], {
     tokenizer,
-    window: flags.window,
+    window,
     passageTokens: flags.passage,
     precision,
   });

@@ -3,7 +3,7 @@ import { writeFileAtomic } from "../formats/files.ts";
 import { encodeNpy } from "../formats/index.ts";
 import { logits } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { openModel, precisionOf } from "./model.ts";
+import { labelFor, openModel, precisionOf } from "./model.ts";
 import { idList, openDevice } from "./options.ts";
 import { printJson, remark } from "./output.ts";
 
@@ -13,20 +13,23 @@ export function logitsCommand(): Command {
     .argument("<model>", "model folder")
     .requiredOption("--ids <list>", "token ids: 1,2,3")
     .requiredOption("--out <file>", "the .npy file to write")
+    .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
     .option("--json", 'print {"file", "shape"}')
     .addHelpText("after", "\nExample:\n  conclave logits runs/small-1 --ids 1,2,3 --out logits.npy")
     .action(
       async (
         folder: string,
-        flags: { ids: string; out: string; precision: string; json?: boolean },
+        flags: { ids: string; out: string; label?: string; precision: string; json?: boolean },
         command: Command,
       ) => {
         const ctx = context({ precision: precisionOf(flags.precision) });
         const ids = idList(flags.ids);
         const { device } = await openDevice(command);
         const model = await openModel(folder, device);
-        const data = await logits(model, ids, ctx);
+        const label = labelFor(model, flags.label);
+        const labels = label === undefined ? undefined : ids.map(() => label);
+        const data = await logits(model, ids, ctx, labels);
         const shape = [ids.length, data.length / ids.length];
         await writeFileAtomic(flags.out, encodeNpy({ shape, data }));
         if (flags.json) printJson({ file: flags.out, shape });

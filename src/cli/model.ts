@@ -35,3 +35,15 @@ export async function promptIds(
   if (encoded.length === 0) fail("usage", "the prompt is empty");
   return { ids: encoded, tokenizer };
 }
+
+/** The label of a text's tokens: a model that routes by label needs one, and no other takes it. */
+export function labelFor(model: Decoder, label: string | undefined): string | undefined {
+  const known = model.routers.flatMap(({ spec: { select } }) =>
+    select.by === "label" ? Object.keys(select.table) : [],
+  );
+  const takes = `--label takes one of ${[...new Set(known)].join(", ")}`;
+  if (known.length === 0 && label !== undefined) fail("usage", "--label: the model does not route by label");
+  if (known.length > 0 && label === undefined) fail("usage", `the model routes by label: ${takes}`);
+  if (label !== undefined && !known.includes(label)) fail("usage", `${takes}, not ${JSON.stringify(label)}`);
+  return label;
+}

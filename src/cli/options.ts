@@ -31,15 +31,19 @@ export function idList(text: string): number[] {
 }
 
 const kernelNames = ["native", "wasm", "reference"] as const;
+type KernelName = (typeof kernelNames)[number];
 
-/** The device that the global options ask for. */
-export async function openDevice(command: Command): Promise<{ device: Device; report: KernelReport }> {
+/** The device that the global options ask for; where they name no kernels, of `byDefault`, or the fastest. */
+export async function openDevice(
+  command: Command,
+  byDefault?: KernelName,
+): Promise<{ device: Device; report: KernelReport }> {
   const { kernels, threads } = command.optsWithGlobals<{ kernels?: string; threads?: string }>();
   const name = kernelNames.find((known) => known === kernels);
   if (kernels !== undefined && !name)
     fail("usage", `--kernels takes ${kernelNames.join(", ")}, not ${JSON.stringify(kernels)}`);
   const count = threads === undefined ? undefined : whole("--threads", 1)(threads);
-  const selected = await selectKernels({ kernels: name, threads: count });
+  const selected = await selectKernels({ kernels: name ?? byDefault, threads: count });
   return { device: new Device(selected.kernels), report: selected.report };
 }
 

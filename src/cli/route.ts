@@ -1,8 +1,7 @@
 import { Command } from "commander";
 import { readJson } from "../formats/files.ts";
-import { createReferenceKernels } from "../kernels/index.ts";
 import { parseRoutingSpec, simulateRoute } from "../moe/index.ts";
-import { Device } from "../tensor/index.ts";
+import { openDevice } from "./options.ts";
 import { print, printJson, table } from "./output.ts";
 
 export function routeCommand(): Command {
@@ -17,13 +16,15 @@ export function routeCommand(): Command {
     )
     .option("--json", "print the whole result as JSON")
     .addHelpText("after", "\nExample:\n  conclave route --spec spec.json --logits logits.json --json")
-    .action(async (options: { spec: string; logits: string; json?: boolean }) => {
+    .action(async (options: { spec: string; logits: string; json?: boolean }, command: Command) => {
       const spec = parseRoutingSpec(await readJson(options.spec));
       const input = await readJson(options.logits);
-      // The reference kernels: a simulator should be the definition, and its inputs are small.
-      const result = await simulateRoute(new Device(createReferenceKernels()), spec, input);
+      // Unless asked otherwise the reference kernels: a simulator should be the definition, and its inputs are small.
+      const { device } = await openDevice(command, "reference");
+      const result = await simulateRoute(device, spec, input);
       if (options.json) printJson(result);
       else show(result);
+      device.dispose();
     });
 }
 
@@ -38,6 +39,11 @@ function show(result: Awaited<ReturnType<typeof simulateRoute>>): void {
   } else {
     const rows = result.dispatch.map((row, t) => [String(t), round(row), round(result.combine[t])]);
     print(table(["token", "dispatch", "combine"], rows));
+  }
+  if ("counts" in result) {
+    const { counts, kept, capacity, dropped } = result;
+    print(`\nplaces by expert: ${counts.join(" ")}`);
+    if (capacity !== null) print(`kept, at most ${capacity} each: ${kept.join(" ")} (${dropped} dropped)`);
   }
   const { losses, metrics } = result;
   for (const [title, values] of [

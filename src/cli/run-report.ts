@@ -40,10 +40,13 @@ export interface RunSummary extends Omit<Summary, "seconds"> {
   readonly notices: readonly string[];
 }
 
+const promptTokens = 12;
 const sampleTokens = 96;
 const passageTokens = 220;
 /** Columns of the load picture: a step or more each. */
 const loadColumns = 160;
+/** Points of a training curve: more than a picture shows. */
+const curveColumns = 1000;
 
 /** Looks into the trained mixture with held-out text, and writes `summary.json` and `report.html` beside the model. */
 export async function writeRunReport(
@@ -52,17 +55,19 @@ export async function writeRunReport(
 ): Promise<{ summary: RunSummary; report: ReportData }> {
   const { out, config, device, corpus, tokenizer } = run;
   const model = await loadModel(out, device);
-  const texts = corpus.heldOut.filter(({ ids }) => ids.length > 0);
   const labelled = config.model.routing.select.by === "label";
+  const texts = corpus.heldOut
+    .filter(({ ids }) => ids.length > 0)
+    .map(({ domain, ids }) => ({ domain, ids, label: labelled ? domain : undefined }));
   const analysis = await analyse(model, texts, {
     tokenizer,
     window: config.data.sequence,
     passageTokens,
     precision: config.precision,
-    labelled,
   });
-  const prompt = corpus.heldOut[0].ids.slice(0, 12);
-  const labels = labelled ? Array.from(prompt, () => corpus.heldOut[0].domain) : undefined;
+  const [{ ids, domain }] = texts;
+  const prompt = ids.slice(0, Math.min(promptTokens, model.config.maxPositions));
+  const labels = labelled ? Array.from(prompt, () => domain) : undefined;
   const sample = { prompt: tokenizer.decode(prompt), text: "" };
   const stream = tokenizer.stream();
   const ctx: Context = context({ precision: config.precision });
@@ -76,6 +81,7 @@ export async function writeRunReport(
   })) {
     if (finish !== "end") sample.text += stream.push(id);
   }
+  model.dispose();
   const summary = summaryOf(measured, analysis, sample, run.notices);
   const report = await reportOf(run, summary, analysis);
   await writeFileAtomic(`${out}/summary.json`, `${JSON.stringify(summary, null, 2)}\n`);
@@ -169,17 +175,25 @@ function curveOf(name: string, { steps, evaluations }: Metrics, tokensPerByte: n
   const bits = (nats: number) => (nats / Math.LN2) * tokensPerByte;
   return {
     name,
-    train: steps.map(({ step, loss }) => [step, bits(loss)]),
+    train: inColumns(steps, curveColumns).map((column) => {
+      const loss = column.reduce((sum, record) => sum + record.loss, 0) / column.length;
+      return [column[column.length - 1].step, bits(loss)];
+    }),
     heldOut: evaluations.map(({ step, heldOut }) => [step, heldOut.bitsPerByte]),
   };
 }
 
-function loadOverTime(steps: readonly StepRecord[]): LoadOverTime[] {
-  const layers = steps[0]?.layers.length ?? 0;
-  const width = Math.max(1, Math.ceil(steps.length / loadColumns));
-  const columns = Array.from({ length: Math.ceil(steps.length / width) }, (_, c) =>
+/** Neighbouring steps together, so that there are at most `most` groups. */
+function inColumns(steps: readonly StepRecord[], most: number): StepRecord[][] {
+  const width = Math.max(1, Math.ceil(steps.length / most));
+  return Array.from({ length: Math.ceil(steps.length / width) }, (_, c) =>
     steps.slice(c * width, (c + 1) * width),
   );
+}
+
+function loadOverTime(steps: readonly StepRecord[]): LoadOverTime[] {
+  const layers = steps[0]?.layers.length ?? 0;
+  const columns = inColumns(steps, loadColumns);
   return Array.from({ length: layers }, (_, layer) => ({
     steps: columns.map((column) => column[0].step),
     shares: columns.map((column) => sharesOf(column.map((record) => record.layers[layer].counts))),

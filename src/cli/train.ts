@@ -86,7 +86,11 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
     stop.abort();
     remark("\nstopping: the step is finished and a checkpoint written (Ctrl-C again to leave at once)");
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const leaveSignals = () => {
+    for (const signal of signals) process.removeListener(signal, interrupt);
+  };
+  for (const signal of signals) process.on(signal, interrupt);
   const view = progressView();
   try {
     const watch = new Watch(view, corpus);
@@ -108,6 +112,7 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
       process.exitCode = 130;
       return;
     }
+    leaveSignals(); // nothing is left to save
     remark("\nlooking at where the held-out tokens go ...");
     const { summary, report } = await writeRunReport(outcome.summary, {
       out,
@@ -120,7 +125,7 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
     if (flags.json) printJson(summary);
     else printRunTable(summary, report, out);
   } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.removeListener(signal, interrupt);
+    leaveSignals();
     device.dispose();
   }
 }
@@ -141,11 +146,13 @@ async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
 }
 
 async function resumedConfig(flags: TrainFlags, command: Command): Promise<TrainConfig> {
-  const given = Object.keys(flags).filter(
-    (name) => command.getOptionValueSource(name) === "cli" && !["resume", "json"].includes(name),
+  const given = command.options.find(
+    (option) =>
+      command.getOptionValueSource(option.attributeName()) === "cli" &&
+      !["resume", "json"].includes(option.attributeName()),
   );
-  if (given.length)
-    fail("usage", `--resume goes on with the run's own configuration; it cannot be given with --${given[0]}`);
+  if (given)
+    fail("usage", `--resume goes on with the run's own configuration; it cannot be given with ${given.long}`);
   return await readRunConfig(flags.resume ?? "");
 }
 

@@ -92,15 +92,19 @@ export async function* generate(
   }
 }
 
-/** Logits [T, V] of `ids`, row by row, in one pass with no cache and no sampling. Errors: "shape". */
+/**
+ * Logits [T, V] of `ids`, row by row, in one pass with no cache and no sampling; `labels`, one a token, are for routing
+ * by label. Errors: "shape".
+ */
 export async function logits(
   model: Decoder,
   ids: readonly number[],
   ctx: Context = context(),
+  labels?: readonly string[],
 ): Promise<Float32Array<ArrayBuffer>> {
   checkIds(model, ids);
   const device = deviceOf(model);
-  return read(scope(() => model.forward(idsTensor(device, ids), ctx).logits_TV));
+  return read(scope(() => model.forward(idsTensor(device, ids), ctx, { labels }).logits_TV));
 }
 
 /** Feeds `ids` and returns the logits [V] of the last. */

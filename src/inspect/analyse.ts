@@ -9,6 +9,8 @@ import { type LayerChoices, type Specialisation, Specialist } from "./specialise
 export interface TextToInspect {
   readonly domain: string;
   readonly ids: Int32Array;
+  /** What routing by label is told of its tokens. */
+  readonly label?: string;
 }
 
 export interface AnalyseOptions {
@@ -18,8 +20,6 @@ export interface AnalyseOptions {
   /** Tokens of each text that are shown one by one. */
   readonly passageTokens: number;
   readonly precision?: Precision;
-  /** Whether routing needs to know each token's domain (routing by label). */
-  readonly labelled?: boolean;
 }
 
 /** Where the tokens of some texts go in a model. */
@@ -42,52 +42,58 @@ export async function analyse(
   const { tokenizer, window, passageTokens } = options;
   const domains = [...new Set(texts.map(({ domain }) => domain))];
   const specialist = new Specialist(domains, (id) => textOf(tokenizer, id));
-  const passes: CollectedPass[] = [];
+  const figures: CollectedPass["figures"][] = [];
   const passages: Passage[] = [];
-  for (const { domain, ids } of texts) {
+  for (const { domain, ids, label } of texts) {
+    const shown: CollectedPass["choices"][] = [];
     for (let start = 0; start < ids.length; start += window) {
       const ids_T = ids.subarray(start, start + window);
-      const pass = await route(model, ids_T, domain, options);
-      passes.push(pass);
+      const pass = await route(model, ids_T, label, options.precision);
+      figures.push(pass.figures);
       specialist.add(ids_T, new Int32Array(ids_T.length).fill(domains.indexOf(domain)), pass.choices);
-      if (start === 0)
-        passages.push(passageOf(domain, ids_T.subarray(0, passageTokens), pass.choices, tokenizer));
+      if (start < passageTokens) shown.push(pass.choices);
     }
+    if (shown.length > 0) passages.push(passageOf(domain, ids.subarray(0, passageTokens), shown, tokenizer));
   }
-  return { specialisation: specialist.result(), layers: balanceOf(passes), passages };
+  return { specialisation: specialist.result(), layers: balanceOf(figures), passages };
 }
 
 async function route(
   model: Decoder,
   ids_T: Int32Array,
-  domain: string,
-  options: AnalyseOptions,
+  label: string | undefined,
+  precision: Precision | undefined,
 ): Promise<CollectedPass> {
   const collector = new RouteCollector();
   const { device } = model.embedding.weight.value;
-  const labels = options.labelled ? new Array<string>(ids_T.length).fill(domain) : undefined;
+  const labels = label === undefined ? undefined : new Array<string>(ids_T.length).fill(label);
   scope(() => {
     const ids_BS = tensor(device, Int32Array.from(ids_T), [1, ids_T.length]);
-    model.hidden(ids_BS, context({ precision: options.precision, tap: collector.tap }), { labels });
+    model.hidden(ids_BS, context({ precision, tap: collector.tap }), { labels });
   });
   return await collector.take();
 }
 
+/** The first tokens of a text, which were read in `passes`. */
 function passageOf(
   name: string,
   ids_T: Int32Array,
-  choices: readonly LayerChoices[],
+  passes: readonly CollectedPass["choices"][],
   tokenizer: Tokenizer,
 ): Passage {
-  const routes = choices.map(({ k, ids_TK, weights_TK }) =>
-    Array.from(ids_T, (_, t) => {
-      const picks: [number, number][] = [];
-      for (let p = t * k; p < (t + 1) * k; p++)
-        if (ids_TK[p] >= 0 || weights_TK[p] > 0) picks.push([ids_TK[p], weights_TK[p]]);
-      return picks;
-    }),
+  const routes = passes[0].map((_, layer) =>
+    passes.flatMap((choices) => picksByToken(choices[layer])).slice(0, ids_T.length),
   );
   return { name, tokens: surfaces(ids_T, tokenizer), routes };
+}
+
+function picksByToken({ k, ids_TK, weights_TK }: LayerChoices): [expert: number, weight: number][][] {
+  return Array.from({ length: ids_TK.length / k }, (_, t) => {
+    const picks: [number, number][] = [];
+    for (let p = t * k; p < (t + 1) * k; p++)
+      if (ids_TK[p] >= 0 || weights_TK[p] > 0) picks.push([ids_TK[p], weights_TK[p]]);
+    return picks;
+  });
 }
 
 /** The text of each token as it reads in place; a character spread over tokens stands with the one that completes it. */

@@ -65,10 +65,10 @@ export class RouteCollector {
 }
 
 /** Adds up the figures of several passes into one balance a layer. */
-export function balanceOf(passes: readonly CollectedPass[]): LayerBalance[] {
-  const layers = passes[0]?.figures.length ?? 0;
+export function balanceOf(passes: readonly CollectedPass["figures"][]): LayerBalance[] {
+  const layers = passes[0]?.length ?? 0;
   return Array.from({ length: layers }, (_, layer) => {
-    const all = passes.map((pass) => pass.figures[layer]);
+    const all = passes.map((figures) => figures[layer]);
     const counts = all[0].counts.map((_, e) => total(all.map((f) => f.counts[e])));
     const tokens = total(all.map((f) => f.tokens));
     return {
@@ -86,7 +86,7 @@ function hold(route: Route): Held {
   const measure = measureRoute(route);
   keep(measure.packed);
   if (route.by === "token")
-    return { route, measure, ids: held(route.kept_TK), weights: held(route.weights_TK) };
+    return { route, measure, ids: held(route.kept_TK), weights: held(route.intended_TK) };
   if (route.by === "expert")
     return { route, measure, ids: held(route.row_TE), weights: held(route.weights_TE) };
   return { route, measure, ids: held(route.combine_TN), weights: held(route.combine_TN) };

@@ -12,7 +12,7 @@ export interface LayerChoices {
   readonly k: number;
   /** [T*k] expert of each place, below 0 if none. */
   readonly ids_TK: Int32Array;
-  /** [T*k] weight of each place. */
+  /** [T*k] weight of each place: 0 where there is none, and of a dropped one what it would have had. */
   readonly weights_TK: Float32Array;
 }
 

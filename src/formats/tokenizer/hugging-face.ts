@@ -89,8 +89,63 @@ const template = z.strictObject({
   special_tokens: z.record(z.string(), z.looseObject({ ids: z.array(z.int()) })),
 });
 
+interface SplitJson {
+  readonly type: "Split";
+  readonly pattern: { readonly Regex: string };
+  readonly behavior: "Isolated";
+  readonly invert?: false;
+}
+
+interface ByteLevelJson {
+  readonly type: "ByteLevel";
+  readonly add_prefix_space: false;
+  readonly trim_offsets?: boolean;
+  readonly use_regex?: boolean;
+}
+
+interface TemplateJson {
+  readonly type: "TemplateProcessing";
+  readonly single: readonly (
+    | { readonly SpecialToken: { readonly id: string; readonly type_id: number } }
+    | { readonly Sequence: { readonly id: "A"; readonly type_id: number } }
+  )[];
+  readonly pair?: unknown;
+  readonly special_tokens: Readonly<Record<string, { readonly ids: readonly number[] }>>;
+}
+
+type ProcessorJson = { readonly type: "ByteLevel" } | TemplateJson;
+
+/** A tokenizer.json of the kind that Conclave's own encoder reads. */
+export interface ByteBpeJson {
+  readonly added_tokens: readonly {
+    readonly id: number;
+    readonly content: string;
+    readonly normalized: boolean;
+    readonly special: boolean;
+  }[];
+  readonly pre_tokenizer:
+    | ByteLevelJson
+    | { readonly type: "Sequence"; readonly pretokenizers: readonly (SplitJson | ByteLevelJson)[] };
+  readonly post_processor:
+    | null
+    | ProcessorJson
+    | { readonly type: "Sequence"; readonly processors: readonly ProcessorJson[] };
+  readonly model: {
+    readonly ignore_merges?: boolean;
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly merges: readonly string[] | readonly (readonly [string, string])[];
+  };
+}
+
+/** What is read of tokenizer_config.json. */
+export interface TokenizerConfigJson {
+  readonly bos_token?: string | { readonly content: string } | null;
+  readonly eos_token?: string | { readonly content: string } | null;
+  readonly clean_up_tokenization_spaces?: unknown;
+}
+
 /** What Conclave's own byte-level BPE does exactly. Any tokenizer.json beyond it goes to Hugging Face's library. */
-export const byteBpeSchema = z.looseObject({
+export const byteBpeSchema: z.ZodType<ByteBpeJson> = z.looseObject({
   truncation: z.unknown().optional(),
   padding: z.unknown().optional(),
   added_tokens: z.array(
@@ -129,14 +184,12 @@ export const byteBpeSchema = z.looseObject({
   }),
 });
 
-export type ByteBpeJson = z.infer<typeof byteBpeSchema>;
-
 const special = z
   .union([z.string(), z.looseObject({ content: z.string() })])
   .nullable()
   .optional();
 
-/** What is read of tokenizer_config.json. */
-export const configSchema = z.looseObject({ bos_token: special, eos_token: special });
-
-export type TokenizerConfigJson = z.infer<typeof configSchema>;
+export const configSchema: z.ZodType<TokenizerConfigJson> = z.looseObject({
+  bos_token: special,
+  eos_token: special,
+});
