@@ -47,15 +47,15 @@ struct Product {
 };
 
 // out [rows, columns] (+)= sums
-static void store_sums(const float* sums, int64_t ld_sums, char* out, int64_t ld, bool bf16, bool add, int64_t rows,
+[[gnu::noinline]] static void store_sums(const float* sums, int64_t ld_sums, char* out, int64_t ld, bool bf16, bool add, int64_t rows,
                        int64_t columns) {
   for (int64_t i = 0; i < rows; i++, sums += ld_sums) {
     if (bf16) {
       uint16_t* to = (uint16_t*)out + i * ld;
-      for (int64_t j = 0; j < columns; j++) to[j] = f32_to_bf16(add ? bf16_to_f32(to[j]) + sums[j] : sums[j]);
+      CV_SHORT for (int64_t j = 0; j < columns; j++) to[j] = f32_to_bf16(add ? bf16_to_f32(to[j]) + sums[j] : sums[j]);
     } else {
       float* to = (float*)out + i * ld;
-      for (int64_t j = 0; j < columns; j++) to[j] = add ? to[j] + sums[j] : sums[j];
+      CV_SHORT for (int64_t j = 0; j < columns; j++) to[j] = add ? to[j] + sums[j] : sums[j];
     }
   }
 }
@@ -65,7 +65,7 @@ class List {
   // Every output has rows `ld` apart. accumulate: out += product.
   List(int64_t ld, bool bf16, bool accumulate) : ld_(ld), bf16_(bf16), accumulate_(accumulate) {}
 
-  void add(const Product& whole) {
+  [[gnu::noinline]] void add(const Product& whole) {
     int64_t rows = kPieceFloats / most(whole.k, 1) / MR * MR, columns = kPieceFloats / most(whole.k, 1) / NR * NR;
     rows = most(rows, MR), columns = most(columns, NR);
     bool is_thin = whole.m <= kThinRows;
@@ -82,7 +82,7 @@ class List {
       }
   }
 
-  void run() {
+  [[gnu::noinline]] void run() {
     if (length_ == 0) return;
     float* memory = (float*)cv::scratch(0, (size_t)(floats_ + 16) * 4);
     for (int p = 0; p < length_; p++) {
@@ -131,7 +131,7 @@ class List {
     return products_[low];
   }
 
-  void pack(int64_t task) const {
+  [[gnu::noinline]] void pack(int64_t task) const {
     const Product& p = owner(&Product::first_pack, task);
     task -= p.first_pack;
     if (p.is_thin) {
@@ -154,7 +154,7 @@ class List {
         pack_block<R>(x, i, least(R, rows - i), p, least(kPackDepth, k - p), packed + i * k + p * R);
   }
 
-  void tile(int64_t task) const {
+  [[gnu::noinline]] void tile(int64_t task) const {
     const Product& p = owner(&Product::first_tile, task);
     task -= p.first_tile;
     int64_t across = ceil_div(p.n, p.tile_columns);

@@ -55,7 +55,7 @@ CV_INLINE void transpose4(v4f& a, v4f& b, v4f& c, v4f& d) {
 
 // k inner: R rows of k, transposed into the panel.
 template <int R, class T, bool kRound>
-static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
+[[gnu::noinline]] static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
   int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {
     const T *x0 = x + i * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
@@ -72,22 +72,22 @@ static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* ou
         memcpy(o, &a, 16), memcpy(o + R, &b, 16), memcpy(o + 2 * R, &c, 16), memcpy(o + 3 * R, &d, 16);
       }
     }
-    for (; p < k; p++)
-      for (int64_t j = 0; j < 4; j++) out[p * R + i + j] = scalar_as<kRound>(x[(i + j) * ld + p]);
+    CV_SHORT for (; p < k; p++)
+      CV_SHORT for (int64_t j = 0; j < 4; j++) out[p * R + i + j] = scalar_as<kRound>(x[(i + j) * ld + p]);
   }
-  for (; i < rows; i++)
-    for (int64_t p = 0; p < k; p++) out[p * R + i] = scalar_as<kRound>(x[i * ld + p]);
-  for (; i < R; i++)
-    for (int64_t p = 0; p < k; p++) out[p * R + i] = 0;
+  CV_SHORT for (; i < rows; i++)
+    CV_SHORT for (int64_t p = 0; p < k; p++) out[p * R + i] = scalar_as<kRound>(x[i * ld + p]);
+  CV_SHORT for (; i < R; i++)
+    CV_SHORT for (int64_t p = 0; p < k; p++) out[p * R + i] = 0;
 }
 
 // k outer: k rows of R neighbours, copied.
 template <int R, class T, bool kRound>
-static void pack_columns(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
+[[gnu::noinline]] static void pack_columns(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
   constexpr int kRest = R % W;
   for (int64_t p = 0; p < k; p++, x += ld, out += R) {
     if (rows < R) {
-      for (int i = 0; i < R; i++) out[i] = i < rows ? scalar_as<kRound>(x[i]) : 0;
+      CV_SHORT for (int i = 0; i < R; i++) out[i] = i < rows ? scalar_as<kRound>(x[i]) : 0;
       continue;
     }
     CV_UNROLL for (int i = 0; i + W <= R; i += W) store(out + i, load_as<kRound>(x + i));

@@ -23,16 +23,18 @@ static void thin_dots(const float* a, const T* b, int64_t ldb, int64_t k, int64_
       CV_UNROLL for (int j = 0; j < kJ; j++) acc[i * kJ + j] = fma(x, y[j], acc[i * kJ + j]);
     }
   }
-  CV_UNROLL for (int i = 0; i < kM * kJ; i++) {
-    if (i % kJ >= columns) continue;
-    float sum = hsum(acc[i]);
-    for (int64_t q = p; q < k; q++) sum += a[i / kJ * k + q] * scalar_as<kRound>(row[i % kJ][q]);
-    sums[i / kJ * kThinColumns + i % kJ] = sum;
-  }
+  float lanes[kM * kJ][W];
+  CV_UNROLL for (int i = 0; i < kM * kJ; i++) store(lanes[i], acc[i]);
+  CV_SHORT for (int i = 0; i < kM; i++)
+    CV_SHORT for (int j = 0; j < columns; j++) {
+      float sum = hsum(load(lanes[i * kJ + j]));
+      CV_SHORT for (int64_t q = p; q < k; q++) sum += a[i * k + q] * scalar_as<kRound>(row[j][q]);
+      sums[i * kThinColumns + j] = sum;
+    }
 }
 
 template <int kM, class T, bool kRound>
-static void thin_k_inner(const float* a, const T* b, int64_t ldb, int64_t k, int64_t columns, float* sums) {
+[[gnu::noinline]] static void thin_k_inner(const float* a, const T* b, int64_t ldb, int64_t k, int64_t columns, float* sums) {
   constexpr int kJ = kM <= 2 ? 4 : 2;
   for (int64_t j = 0; j < columns; j += kJ)
     thin_dots<kM, kJ, T, kRound>(a, b + j * ldb, ldb, k, columns - j < kJ ? columns - j : kJ, sums + j);
@@ -51,13 +53,13 @@ static void thin_rows(const float* a, int64_t k, const T* b, int64_t ldb, int64_
       store(sums + i * kThinColumns + j, sum);
     }
   }
-  for (; j < columns; j++)
-    for (int i = 0; i < kM; i++)
-      for (int p = 0; p < kP; p++) sums[i * kThinColumns + j] += a[i * k + p] * scalar_as<kRound>(b[p * ldb + j]);
+  CV_SHORT for (; j < columns; j++)
+    CV_SHORT for (int i = 0; i < kM; i++)
+      CV_SHORT for (int p = 0; p < kP; p++) sums[i * kThinColumns + j] += a[i * k + p] * scalar_as<kRound>(b[p * ldb + j]);
 }
 
 template <int kM, class T, bool kRound>
-static void thin_k_outer(const float* a, const T* b, int64_t ldb, int64_t k, int64_t columns, float* sums) {
+[[gnu::noinline]] static void thin_k_outer(const float* a, const T* b, int64_t ldb, int64_t k, int64_t columns, float* sums) {
   for (int i = 0; i < kM; i++) memset(sums + i * kThinColumns, 0, columns * 4);
   int64_t p = 0;
   for (; p + 4 <= k; p += 4) thin_rows<kM, 4, T, kRound>(a + p, k, b + p * ldb, ldb, columns, sums);

@@ -14,7 +14,10 @@ bool may_wait = false;  // a browser's main thread may not
 void* scratch_memory[8];
 size_t scratch_size[8];
 
-void spin() {}
+// WebAssembly has no pause instruction.
+void spin() {
+  for (int i = 0; i < 16; i++) asm volatile("");
+}
 void wake(uint32_t* epoch) { __builtin_wasm_memory_atomic_notify((int*)epoch, ~0u); }
 
 }  // namespace

@@ -20,11 +20,14 @@ typedef int32_t vi __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint32_t vu __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint16_t vh __attribute__((vector_size(CV_WIDTH * 2)));
 #define CV_INLINE static inline __attribute__((always_inline))
-// Before a loop of few, constant turns over an array of vectors: unrolled, the array lives in registers.
+// Before a loop of few, constant turns over an array of vectors: unrolled, the array lives in registers. Before a loop over
+// what is left of a vector: kept short, since unrolling it costs more compile time than the kernel itself.
 #if defined(__clang__)
 #define CV_UNROLL _Pragma("unroll")
+#define CV_SHORT _Pragma("clang loop vectorize(disable) unroll(disable)")
 #else
 #define CV_UNROLL _Pragma("GCC unroll 16")
+#define CV_SHORT _Pragma("GCC unroll 1")
 #endif
 
 CV_INLINE vf splat(float x) { return x - vf{}; }

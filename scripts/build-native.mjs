@@ -2,7 +2,7 @@
 // instruction set, the pool and the N-API shim, linked into one library. With no compiler it says so and does nothing:
 // Conclave then runs on WebAssembly.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -45,6 +45,8 @@ const common = [
   "-Wno-psabi",
 ];
 
+const objects = "build/native";
+
 function findCompiler() {
   const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
   return candidates.find((name) => spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0);
@@ -75,79 +77,70 @@ async function runAll(commands, limit) {
   await Promise.all(Array.from({ length: limit }, worker));
 }
 
+/** The commands that make the object files; the last argument of each is its file. */
+function compileCommands(compiler, isas, flags) {
+  const compile = (source, object, own) => {
+    return [
+      compiler,
+      ...flags,
+      "-Ibuild",
+      ...own,
+      "-c",
+      `native/${source}.cc`,
+      "-o",
+      `${objects}/${object}.o`,
+    ];
+  };
+  const kernels = Object.entries(isas).map(([isa, own]) =>
+    compile("isa", isa, ["-fno-exceptions", "-fno-rtti", `-DCV_ISA=${isa}`, ...own]),
+  );
+  const list = Object.keys(isas).map((isa) => `CV_X(${isa})`);
+  const shim = compile("napi", "napi", [`-I${napiHeaders}`, `-DCV_ISAS=${list.join(" ")}`]);
+  return [...kernels, compile("pool_native", "pool_native", []), shim];
+}
+
+const linkFlags =
+  process.platform === "darwin"
+    ? ["-bundle", "-undefined", "dynamic_lookup"]
+    : ["-shared", "-pthread", "-static-libgcc", "-static-libstdc++", "-Wl,-z,nodelete"];
+
 /**
- * Builds the native kernels where this machine can. `extraFlags` (CONCLAVE_CXXFLAGS) go to every command, sanitizers for
- * instance. @returns what happened: { built, file?, reason, seconds }
+ * Builds the native kernels where this machine can. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance.
+ * @returns one line that says what happened
  */
-export async function buildNative({
-  extraFlags = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [],
-} = {}) {
+export async function buildNative() {
   const started = performance.now();
-  const result = (built, reason, file) => ({
-    built,
-    reason,
-    file,
-    seconds: (performance.now() - started) / 1000,
-  });
+  const without = (reason) => `native kernels: not built, WebAssembly will be used: ${reason}`;
   const isas = isasOf[process.arch];
   if (!isas || process.platform === "win32")
-    return result(false, `native kernels are not made for ${process.platform}-${process.arch}`);
+    return without(`they are not made for ${process.platform}-${process.arch}`);
   const compiler = findCompiler();
-  if (!compiler) return result(false, `no C++ compiler found (${process.env.CXX ?? "c++, g++, clang++"})`);
+  if (!compiler) return without(`no C++ compiler found (${process.env.CXX ?? "c++, g++, clang++"})`);
 
   const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
-  const inputs = stamp([compiler, ...common, ...extraFlags, JSON.stringify(isas)]);
-  if (isCurrent(file, inputs)) return result(true, "already built", file);
+  const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
+  const inputs = stamp([compiler, ...common, ...extra, JSON.stringify(isas)]);
+  if (isCurrent(file, inputs)) return "native kernels: already built";
 
-  const objects = "build/native";
   rmSync(join(root, objects), { recursive: true, force: true });
   for (const folder of [objects, "dist/native"]) mkdirSync(join(root, folder), { recursive: true });
   await writeAbiHeader();
-
-  const flags = [...common, ...extraFlags, "-Ibuild"];
-  const kernels = Object.entries(isas).map(([isa, own]) => [
-    compiler,
-    ...flags,
-    "-fno-exceptions",
-    "-fno-rtti",
-    `-DCV_ISA=${isa}`,
-    ...own,
-    "-c",
-    "native/isa.cc",
-    "-o",
-    `${objects}/${isa}.o`,
-  ]);
-  const isaList = `-DCV_ISAS=${Object.keys(isas)
-    .map((isa) => `CV_X(${isa})`)
-    .join(" ")}`;
-  const shims = ["pool_native", "napi"].map((name) => [
-    compiler,
-    ...flags,
-    `-I${napiHeaders}`,
-    isaList,
-    "-c",
-    `native/${name}.cc`,
-    "-o",
-    `${objects}/${name}.o`,
-  ]);
-  const commands = [...kernels, ...shims];
-  await runAll(commands, availableParallelism());
-  const link =
-    process.platform === "darwin"
-      ? ["-bundle", "-undefined", "dynamic_lookup"]
-      : ["-shared", "-pthread", "-static-libgcc", "-static-libstdc++", "-Wl,-z,nodelete"];
-  await runAll(
-    [[compiler, ...extraFlags, ...link, ...commands.map((c) => c.at(-1)), "-o", `${file}.new`]],
-    1,
-  );
+  const commands = compileCommands(compiler, isas, [...common, ...extra]);
+  const made = commands.map((command) => command.at(-1));
+  try {
+    await runAll(commands, availableParallelism());
+    await runAll([[compiler, ...extra, ...linkFlags, ...made, "-o", `${file}.new`]], 1);
+  } catch (error) {
+    console.error(error.message);
+    return without(`${compiler} failed, see above`);
+  }
+  // A process that has the old library loaded keeps it.
   renameSync(join(root, `${file}.new`), join(root, file));
   inputs.write(file);
-  return result(true, `built with ${compiler} for ${Object.keys(isas).join(", ")}`, file);
+  const seconds = (performance.now() - started) / 1000;
+  return `native kernels: built with ${compiler} for ${Object.keys(isas).join(", ")} (${seconds.toFixed(1)} s)`;
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { built, reason, seconds } = await buildNative();
-  console.log(
-    `native kernels: ${built ? "" : "not built, WebAssembly will be used: "}${reason} (${seconds.toFixed(1)} s)`,
-  );
+  console.log(await buildNative());
 }

@@ -42,13 +42,12 @@ const link = [
 ];
 const units = ["native/isa.cc", "native/pool_wasm.cc", "native/wasm.cc"];
 
-/** Builds the wasm kernels. @returns what happened: { built, reason, files, seconds } */
+/** Builds the wasm kernels. @returns one line that says what happened */
 export async function buildWasm() {
   const started = performance.now();
   const files = Object.keys(isas).map((isa) => `dist/wasm/conclave-${isa}.wasm`);
-  const result = (reason) => ({ built: true, reason, files, seconds: (performance.now() - started) / 1000 });
   const inputs = stamp([...common, ...link, JSON.stringify(isas)]);
-  if (files.every((file) => isCurrent(file, inputs))) return result("already built");
+  if (files.every((file) => isCurrent(file, inputs))) return "wasm kernels: already built";
 
   mkdirSync(join(root, "dist/wasm"), { recursive: true });
   await writeAbiHeader();
@@ -58,6 +57,7 @@ export async function buildWasm() {
     ),
     build: { "abi.h": readFileSync(join(root, "build/abi.h")) },
   };
+  // One after the other: most of the time is the compiler, itself WebAssembly, warming up.
   const { runClang } = await import("@yowasp/clang");
   for (const [index, own] of Object.values(isas).entries()) {
     const bytes = await compile(runClang, tree, own);
@@ -66,7 +66,8 @@ export async function buildWasm() {
     renameSync(`${file}.new`, file);
     inputs.write(files[index]);
   }
-  return result(`built for ${Object.keys(isas).join(", ")}`);
+  const seconds = (performance.now() - started) / 1000;
+  return `wasm kernels: built for ${Object.keys(isas).join(", ")} (${seconds.toFixed(1)} s)`;
 }
 
 async function compile(runClang, tree, own) {
@@ -92,6 +93,5 @@ async function compile(runClang, tree, own) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { reason, seconds } = await buildWasm();
-  console.log(`wasm kernels: ${reason} (${seconds.toFixed(1)} s)`);
+  console.log(await buildWasm());
 }

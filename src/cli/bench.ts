@@ -53,7 +53,6 @@ export function benchCommand(): Command {
       "--shape <D,F,E,K,T>",
       "width, expert width, experts, picks a token, tokens; may be given more than once",
       collect,
-      [],
     )
     .option("--dtype <name>", "bf16 or f32", "bf16")
     .option("--runs <n>", "timed runs of each", whole("--runs", 1), 9)
@@ -61,7 +60,7 @@ export function benchCommand(): Command {
     .addHelpText("after", "\nExample:\n  conclave bench moe --shape 512,1024,8,2,2048 --dtype f32")
     .action(
       async (
-        options: { shape: MoeShape[]; dtype: string; runs: number; json?: boolean },
+        options: { shape?: MoeShape[]; dtype: string; runs: number; json?: boolean },
         command: Command,
       ) => {
         const { device } = await openDevice(command);
@@ -73,7 +72,7 @@ export function benchCommand(): Command {
           kernels: device.kernels.isa,
           ...measurePeaks(device),
         };
-        const shapes = options.shape.length ? options.shape : defaultShapes;
+        const shapes = options.shape ?? defaultShapes;
         const results = shapes.flatMap((shape) =>
           timeLayer(device, shape, dtype, options.runs, machine[`${dtype}Gflops`]),
         );
@@ -85,7 +84,7 @@ export function benchCommand(): Command {
   return bench;
 }
 
-function collect(text: string, before: MoeShape[]): MoeShape[] {
+function collect(text: string, before: MoeShape[] = []): MoeShape[] {
   const numbers = text.split(",").map(whole("--shape", 1));
   if (numbers.length !== 5)
     fail("usage", `--shape takes five numbers D,F,E,K,T, not ${JSON.stringify(text)}`);
@@ -188,10 +187,7 @@ function timeLayer(
   return results;
 }
 
-function show(
-  machine: Peaks & { cpu: string; kernels: string },
-  results: readonly MoeTiming[],
-): void {
+function show(machine: Peaks & { cpu: string; kernels: string }, results: readonly MoeTiming[]): void {
   print(
     `${machine.cpu}, ${machine.kernels}: products ${machine.f32Gflops.toFixed(0)} GFLOP/s in f32, ${machine.bf16Gflops.toFixed(0)} in bf16; memory read ${machine.readGBs.toFixed(1)} GB/s\n`,
   );

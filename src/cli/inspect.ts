@@ -54,8 +54,7 @@ async function runInspect(
   const tokenizer = await loadTokenizer(folder);
   const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
   const ids = tokenizer.encode(text, { addSpecial: true });
-  if (text === "")
-    fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
+  if (text === "") fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
   const model = await openModel(folder, device);
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
   const { maxPositions } = model.config;

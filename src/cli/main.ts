@@ -36,7 +36,10 @@ for (const make of [
   program.addCommand(make());
 }
 for (const command of [program, ...program.commands, ...program.commands.flatMap((c) => c.commands)]) {
-  command.exitOverride().configureOutput({ outputError: () => {} });
+  command
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({ showGlobalOptions: true });
 }
 
 // A reader that stops early (`| head`) is no failure.

@@ -6,6 +6,7 @@ import {
   type Decoder,
   describeConfig,
   describeModel,
+  familyNames,
   type ParameterCounts,
   type PublishedName,
   parameterCounts,
@@ -27,7 +28,7 @@ export function paramsCommand(): Command {
     .option("--json", "print as JSON")
     .addHelpText(
       "after",
-      `\nPublished models: ${publishedNames.join(", ")}\n\nExample:\n  conclave params mixtral-8x7b`,
+      `\nPublished models: ${publishedNames.join(", ")}\nFamilies of model folders: ${familyNames.join(", ")}\n\nExample:\n  conclave params mixtral-8x7b`,
     )
     .action(async (model: string, options: { json?: boolean }) => {
       const { title, counts } = await count(model);

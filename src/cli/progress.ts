@@ -116,10 +116,15 @@ function liveLines(progress: Progress, columns: number): string[] {
   const { model, step, steps, bitsPerByte, tokensPerSecond, secondsLeft, load } = progress;
   const text = `${bitsPerByte.toFixed(3)} bits/byte  ${grouped(tokensPerSecond)} tokens/s  ${duration(secondsLeft)} left`;
   const counter = `${step}/${steps}`;
-  const room = Math.max(8, Math.min(40, columns - model.length - counter.length - text.length - 8));
+  const room = Math.min(40, columns - model.length - counter.length - text.length - 8);
   const filled = Math.round((step / steps) * room);
-  const bar = pc.cyan("━".repeat(filled)) + pc.dim("━".repeat(room - filled));
-  const lines = [`${pc.bold(model)} ${bar} ${counter}  ${text}`];
+  const bar = () => pc.cyan("━".repeat(filled)) + pc.dim("━".repeat(room - filled));
+  const lines = [
+    // A line that wraps could not be drawn over.
+    room >= 8
+      ? `${pc.bold(model)} ${bar()} ${counter}  ${text}`
+      : `${model} ${counter}  ${text}`.slice(0, columns - 1),
+  ];
   return [...lines, ...load.map((shares, layer) => heatRow(layer, shares, columns))];
 }
 

@@ -34,7 +34,11 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
     ...domains.map((domain) => percent(shares[domain])),
     typical.slice(0, tokensShown).map(visible).join(" "),
   ]);
-  print(leftLast(["layer.expert", "load", ...domains, "most typical tokens"], experts));
+  const looked = report.specialisation;
+  const shareOf = (domain: string) => looked?.domainShares[looked.domains.indexOf(domain)] ?? 0;
+  const all = ["all text", "", ...domains.map((domain) => percent(shareOf(domain))), ""];
+  print("of each expert's tokens, the share from each domain");
+  print(leftLast(["layer.expert", "load", ...domains, "most typical tokens"], [all, ...experts]));
   print(`\n${pc.bold("sample")}  ${pc.dim(summary.sample.prompt)}${summary.sample.text}\n`);
   for (const notice of report.notices) print(`${pc.yellow("collapse alarm:")} ${notice}`);
   print(

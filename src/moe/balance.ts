@@ -13,7 +13,6 @@ import {
   mul,
   normalCdf,
   reshape,
-  rsqrt,
   scatterAddRows,
   slice,
   square,
@@ -23,6 +22,7 @@ import {
   topk,
   withoutTape,
 } from "../tensor/index.ts";
+import { unitRows } from "./gate.ts";
 import type { NoisyLogits } from "./noise.ts";
 import { probabilities, type Route, slotsSummed } from "./route.ts";
 import { firstIssue } from "./schema.ts";
@@ -136,8 +136,7 @@ export function marginalEntropy(p_TE: Tensor): Tensor {
 /** mean over e != f of cos(w_e, w_f)^2 for the gate's rows: 0 when they are orthogonal, 1 when they are parallel. */
 export function orthogonalityLoss(rows_ED: Tensor): Tensor {
   const [experts] = rows_ED.shape;
-  const squaredLength_E1 = sum(square(rows_ED), -1, { keep: true });
-  const unit_ED = mul(rows_ED, rsqrt(affine(squaredLength_E1, 1, 1e-12)));
+  const unit_ED = unitRows(rows_ED);
   const cosine_EE = matmul(unit_ED, unit_ED, { transB: true, precision: "f32" });
   // The diagonal is left out by what it is: each unit row with itself.
   const diagonal = sum(square(sum(square(unit_ED), -1)));

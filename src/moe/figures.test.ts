@@ -31,6 +31,22 @@ test("figures of a hand-worked route: four tokens, two experts, one place each",
   expect(figures.marginalEntropy).toBeCloseTo(-(0.625 * Math.log(0.625) + 0.375 * Math.log(0.375)), 6);
 });
 
+test("no tokens: figures of 0, and reading a route itself leaves nothing on the device", async () => {
+  const route = scope(() =>
+    routeLogits(parseRoutingSpec({ experts: 2, k: 1 }), tensor(device, [], [0, 2]), nothing),
+  );
+  const before = device.memory.live;
+  const figures = await routeFigures(route);
+  expect(figures).toMatchObject({
+    tokens: 0,
+    counts: [0, 0],
+    droppedShare: 0,
+    entropy: 0,
+    marginalEntropy: 0,
+  });
+  expect(device.memory.live).toBe(before);
+});
+
 test("measuring leaves one small tensor behind", () => {
   const spec = parseRoutingSpec({ experts: 4, k: 2 });
   const logits = tensor(

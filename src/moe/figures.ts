@@ -4,7 +4,6 @@ import {
   concat,
   full,
   max,
-  mean,
   reshape,
   scope,
   sum,
@@ -62,8 +61,10 @@ export function measureRoute(route: Route): RouteMeasure {
     const p_TE = probabilities(route);
     const [tokens] = p_TE.shape;
     const { counts_E, kept_E, unserved } = measureLoad(route, tokens);
-    const sureness = reshape(mean(entropy(p_TE)), [1]);
-    const packed = concat([counts_E, kept_E, mean(p_TE, 0), sureness, reshape(unserved, [1])], 0);
+    // The mean over tokens; 0 of none.
+    const perToken = (total: Tensor): Tensor => affine(total, 1 / Math.max(1, tokens), 0);
+    const sureness_1 = perToken(sum(entropy(p_TE), 0, { keep: true }));
+    const packed = concat([counts_E, kept_E, perToken(sum(p_TE, 0)), sureness_1, reshape(unserved, [1])], 0);
     return { by: route.by, tokens, experts, packed };
   });
 }
@@ -116,7 +117,7 @@ export async function routeFigures(source: Route | RouteMeasure): Promise<RouteF
     droppedShare: dropped / Math.max(1, by === "expert" ? tokens : chosen),
     ...spread(counts),
     entropy: tokenEntropy,
-    marginalEntropy: -total(probability.map((p) => (p > 0 ? p * Math.log(p) : 0))),
+    marginalEntropy: total(probability.map((p) => (p > 0 ? -p * Math.log(p) : 0))),
   };
 }
 

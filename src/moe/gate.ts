@@ -22,7 +22,14 @@ import {
   type Tensor,
   tensor,
 } from "../tensor/index.ts";
-import { columnsOf, type GateSpec, leastTemperature, mostTemperature, picksOf, type RoutingSpec } from "./spec.ts";
+import {
+  columnsOf,
+  type GateSpec,
+  leastTemperature,
+  mostTemperature,
+  picksOf,
+  type RoutingSpec,
+} from "./spec.ts";
 
 /**
  * Gates: from tokens to logits, one column an expert (or a slot). Products here are f32 whatever the precision of the
@@ -211,6 +218,6 @@ export function balancedTable(ids: number, experts: number, random: Random): Int
 }
 
 /** Rows over their length; the small addend keeps a zero row zero. */
-function unitRows(x: Tensor): Tensor {
+export function unitRows(x: Tensor): Tensor {
   return mul(x, rsqrt(affine(sum(square(x), -1, { keep: true }), 1, 1e-12)));
 }

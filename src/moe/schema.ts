@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import { type GateSpec, leastTemperature, mostTemperature, picksOf, type RoutingSpec, type SelectSpec } from "./spec.ts";
+import {
+  type GateSpec,
+  leastTemperature,
+  mostTemperature,
+  picksOf,
+  type RoutingSpec,
+  type SelectSpec,
+} from "./spec.ts";
 
 /**
  * From JSON to a {@link RoutingSpec}: shapes and ranges by zod, then what fields mean to each other.

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { context, Device, scope, tensor } from "../tensor/index.ts";
+import { context, Device, scope, slice, sum, Tape, tensor, watch } from "../tensor/index.ts";
 import { Attention } from "./attention.ts";
 import { Embedding } from "./embedding.ts";
 import { Linear } from "./linear.ts";
@@ -113,6 +113,24 @@ test("rotated queries and keys meet by their distance alone, over a table that g
   (await at(1, k)).forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i], 6);
   });
+});
+
+test("a table that grows between a forward pass and its backward pass leaves both right", async () => {
+  const rotary = new Rotary(2, 1);
+  const x = tensor(device, [1, 0], [1, 1, 1, 2]);
+  let got: Promise<ArrayLike<number>> = Promise.resolve([]);
+  watch(x, (grad) => {
+    got = grad.data();
+  });
+  const tape = new Tape();
+  const first = tape.run(() => sum(slice(rotate(x, rotary.sequence(device, 1, 1, 2)), 3, 0, 1)));
+  rotary.sequence(device, 1, 1, 1000);
+  tape.backward(first);
+  // The first feature of (a, b) turned by 2 is a cos 2 - b sin 2.
+  const [da, db] = Array.from(await got);
+  expect(da).toBeCloseTo(Math.cos(2), 6);
+  expect(db).toBeCloseTo(-Math.sin(2), 6);
+  rotary.dispose();
 });
 
 test("attention refuses heads that cannot share", () => {

@@ -22,7 +22,7 @@ export interface Sequence {
 export class Rotary {
   readonly headDim: number;
   readonly theta: number;
-  private kept: { device: Device; positions: number; table: RopeTable } | null = null;
+  private readonly kept: { device: Device; positions: number; table: RopeTable }[] = [];
 
   constructor(headDim: number, theta: number) {
     this.headDim = headDim;
@@ -45,19 +45,21 @@ export class Rotary {
   }
 
   dispose(): void {
-    this.kept?.table.cos.dispose();
-    this.kept?.table.sin.dispose();
-    this.kept = null;
+    for (const { table } of this.kept.splice(0)) {
+      table.cos.dispose();
+      table.sin.dispose();
+    }
   }
 
   private table(device: Device, atLeast: number): RopeTable {
-    if (this.kept?.device === device && this.kept.positions >= atLeast) return this.kept.table;
-    this.dispose();
+    const known = this.kept.find((one) => one.device === device && one.positions >= atLeast);
+    if (known) return known.table;
     const positions = 2 ** Math.ceil(Math.log2(Math.max(atLeast, 64)));
     const table = withoutTape(() => ropeTable(device, positions, this.headDim, this.theta));
     keep(table.cos);
     keep(table.sin);
-    this.kept = { device, positions, table };
+    // Smaller ones stay: a tape may still need them.
+    this.kept.push({ device, positions, table });
     return table;
   }
 }

@@ -245,12 +245,12 @@ export function reportClient(): void {
   const layerTabs = (layers: number) => {
     const bar = el("div", { class: "tabs" }, "Layer");
     const buttons = Array.from({ length: layers }, (_, l) => el("button", { type: "button" }, String(l)));
-    buttons.forEach((button, l) =>
+    buttons.forEach((button, l) => {
       button.addEventListener("click", () => {
         layer = l;
         for (const draw of redraw) draw();
-      }),
-    );
+      });
+    });
     redraw.push(() => {
       for (const [l, button] of buttons.entries()) button.setAttribute("aria-pressed", String(l === layer));
     });
