@@ -230,4 +230,23 @@ void unary(const cv::UnaryArgs& args) { choose_unary(args.op)(args); }
 
 void unary_grad(const cv::UnaryGradArgs& args) { choose_unary_grad(args.op)(args); }
 
+// Chains that run side by side: two units of latency 4 need 8 under way, and 12 fit the 16 registers of AVX2.
+constexpr int chains = 12;
+
+void fma_chain(const cv::FmaChainArgs& args) {
+  const float* x = args.x.f32();
+  float* out = args.out.f32();
+  const int64_t n = args.n, rounds = args.rounds, block = chains * W;
+  const vf a = splat((float)args.a), b = splat((float)args.b);
+  cv::parallel(ceil_div(n, block), [=](int64_t task) {
+    const int64_t first = task * block, count = least(block, n - first);
+    vf v[chains];
+    for (int c = 0; c < chains; c++) v[c] = load_n(x + first + c * W, most(0, least(W, count - c * W)));
+    for (int64_t round = 0; round < rounds; round++) {
+      for (int c = 0; c < chains; c++) v[c] = fma(v[c], a, b);
+    }
+    for (int c = 0; c < chains; c++) store_n(out + first + c * W, v[c], most(0, least(W, count - c * W)));
+  });
+}
+
 }  // namespace CV_ISA

@@ -21,7 +21,7 @@ constexpr int64_t kPieceFloats = 4 << 20;      // largest packed operand
 constexpr int64_t kListFloats = 16 << 20;      // packed floats after which a list runs
 constexpr int kListLength = 256;               // and products
 constexpr int64_t kPackFloats = 48 << 10;      // floats a packing task
-constexpr int64_t kPackDepth = 32;             // k it moves at once
+constexpr int64_t kPackDepth = 32;             // k it moves at once; divides kDepth
 constexpr double kInlineFlops = 1 << 20;       // 10 microseconds: less is not worth waking a thread
 
 struct Product {
@@ -144,14 +144,23 @@ class List {
     }
   }
 
+  // Where a panel's part of k from k0 on stands: packed operands are slabs of kDepth, in each one panel after the other, so
+  // that what a tile reads between two touches of the output is one piece of memory.
+  template <int R>
+  static int64_t place(int64_t rows, int64_t k, int64_t i, int64_t k0) {
+    return k0 * ceil_div(rows, R) * R + i * least(kDepth, k - k0);
+  }
+
   // By short pieces of k, panel after panel: whichever way the operand lies, the lines it is read from and the panels
   // it is written to stay in L1 until they are done with.
   template <int R>
   static void pack_panels(const Operand& x, int64_t rows, int64_t k, int64_t panel, int64_t panels, float* packed) {
     int64_t end = least(panel + panels, ceil_div(rows, R));
     for (int64_t p = 0; p < k; p += kPackDepth)
-      for (int64_t i = panel * R; i < end * R; i += R)
-        pack_block<R>(x, i, least(R, rows - i), p, least(kPackDepth, k - p), packed + i * k + p * R);
+      for (int64_t i = panel * R; i < end * R; i += R) {
+        float* to = packed + place<R>(rows, k, i, p / kDepth * kDepth) + p % kDepth * R;
+        pack_block<R>(x, i, least(R, rows - i), p, least(kPackDepth, k - p), to);
+      }
   }
 
   [[gnu::noinline]] void tile(int64_t task) const {
@@ -182,8 +191,8 @@ class List {
     bool add = k0 > 0 || (accumulate_ && !in_sums);
     for (int64_t j = j0; j < j1; j += NR)
       for (int64_t i = i0; i < i1; i += MR) {
-        const float* a = p.packed_a + i * p.k + k0 * MR;
-        const float* b = p.packed_b + j * p.k + k0 * NR;
+        const float* a = p.packed_a + place<MR>(p.m, p.k, i, k0);
+        const float* b = p.packed_b + place<NR>(p.n, p.k, j, k0);
         int64_t rows = least(MR, i1 - i), columns = least(NR, j1 - j);
         float* direct = in_sums ? p.sums + i * p.n + j : (float*)at(p.out, i, j);
         int64_t ld = in_sums ? p.n : ld_;

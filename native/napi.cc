@@ -3,6 +3,7 @@
 // and calls call(kernel).
 #include <node_api.h>
 
+#include "abi.h"
 #include "pool_native.h"
 
 // -DCV_ISAS="CV_X(avx2) CV_X(sse2)": the sets this library was built for, best first.
@@ -121,6 +122,13 @@ napi_value cpus(napi_env env, napi_callback_info) {
   return result;
 }
 
+// abi(): number, the hash of the table this library was built from
+napi_value abi(napi_env env, napi_callback_info) {
+  napi_value result = nullptr;
+  napi_create_uint32(env, cv::kAbiHash, &result);
+  return result;
+}
+
 // isas(): { name, runs }[], best first; the place in the list is what slots[0] takes
 napi_value list_isas(napi_env env, napi_callback_info) {
   napi_value list = nullptr;
@@ -155,7 +163,8 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback function;
   } functions[] = {{"setup", setup},   {"call", call},       {"address", address}, {"detach", detach},
-                   {"retain", retain}, {"release", release}, {"cpus", cpus},       {"isas", list_isas}};
+                   {"retain", retain}, {"release", release}, {"cpus", cpus},       {"isas", list_isas},
+                   {"abi", abi}};
   for (const auto& f : functions) {
     napi_value value;
     napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.function, nullptr, &value);

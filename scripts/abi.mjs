@@ -19,7 +19,7 @@ const cType = { buf: "Buf", "buf?": "Buf", int: "Int", num: "double", flag: "Fla
 const snake = (name) => name.replace(/[A-Z]/g, (c) => "_" + c.toLowerCase());
 const pascal = (name) => name[0].toUpperCase() + name.slice(1);
 
-export function header({ abi, dtypes }) {
+export function header({ abi, abiHash, dtypes }) {
   const lines = [
     "// Written by scripts/abi.mjs from src/kernels/abi.ts. Do not edit.",
     "#pragma once",
@@ -29,6 +29,7 @@ export function header({ abi, dtypes }) {
     "#define CV_MEMBER __attribute__((always_inline)) inline",
     "",
     "namespace cv {",
+    `constexpr uint32_t kAbiHash = ${abiHash}u;`,
     `enum class DType { ${dtypes.join(", ")} };`,
     "struct Int { double v; CV_MEMBER operator int64_t() const { return (int64_t)v; } };",
     "struct Flag { double v; CV_MEMBER operator bool() const { return v != 0; } };",

@@ -110,17 +110,19 @@ const linkFlags =
  */
 export async function buildNative() {
   const started = performance.now();
-  const without = (reason) => `native kernels: not built, WebAssembly will be used: ${reason}`;
+  const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
+  const without = (reason) => {
+    rmSync(join(root, file), { force: true }); // one of older sources would be loaded in WebAssembly's stead
+    return `native kernels: not built, WebAssembly will be used: ${reason}`;
+  };
   const isas = isasOf[process.arch];
   if (!isas || process.platform === "win32")
     return without(`they are not made for ${process.platform}-${process.arch}`);
+  const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
+  const inputs = stamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(isas)]);
+  if (isCurrent(file, inputs)) return "native kernels: already built";
   const compiler = findCompiler();
   if (!compiler) return without(`no C++ compiler found (${process.env.CXX ?? "c++, g++, clang++"})`);
-
-  const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
-  const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
-  const inputs = stamp([compiler, ...common, ...extra, JSON.stringify(isas)]);
-  if (isCurrent(file, inputs)) return "native kernels: already built";
 
   rmSync(join(root, objects), { recursive: true, force: true });
   for (const folder of [objects, "dist/native"]) mkdirSync(join(root, folder), { recursive: true });

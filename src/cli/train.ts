@@ -139,7 +139,8 @@ async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
     checkpointEvery,
     ...(twin ? {} : { twin: false }),
     data: { paths: data, batch },
-    optimizer: { lr },
+    // The least rate stays a tenth of the highest, as in the presets.
+    optimizer: lr === undefined ? {} : { lr, minLr: lr / 10 },
   };
   const file = path === undefined ? undefined : { path, json: await readJson(path) };
   return resolveConfig({ preset: preset as PresetName | undefined, file, overrides });
@@ -222,8 +223,8 @@ class Watch {
         break;
       }
       case "alarm": {
-        const { step, layer, message } = event.alarm;
-        const notice = `${event.role}, step ${step}, layer ${layer}: ${message}`;
+        const { step, message } = event.alarm;
+        const notice = `${event.role}, step ${step}, ${message}`;
         this.notices.push(notice);
         this.view.note(`${pc.yellow("collapse alarm:")} ${notice}`);
         break;

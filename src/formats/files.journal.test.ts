@@ -19,6 +19,9 @@ test("opened again at a length, what came after is cut off and new lines follow"
   await first.append({ step: 3 });
   await first.close();
   const again = await Journal.open(path, bytes);
+  const records: unknown[] = [];
+  for await (const record of again.records()) records.push(record);
+  expect(records).toEqual([{ step: 1, text: "é" }]);
   await again.append({ step: 9 });
   await again.sync();
   await again.close();

@@ -46,6 +46,13 @@ export class Journal {
     this.end += line.length;
   }
 
+  /** The lines so far, each as it was given. */
+  async *records(): AsyncGenerator<unknown> {
+    if (this.end === 0) return;
+    const lines = this.file.readLines({ start: 0, end: this.end - 1, autoClose: false });
+    for await (const line of lines) yield JSON.parse(line);
+  }
+
   /** Waits until all lines are on the disk, not only with the operating system. */
   async sync(): Promise<void> {
     await onDisk(this.path, () => this.file.sync());

@@ -119,6 +119,12 @@ export const abi = {
     beta: "num",
   },
 
+  /**
+   * out[i] = x[i] after `rounds` times v = v*a + b. Arithmetic with next to no memory, to measure what rate a machine gives:
+   * 2 * n * rounds operations.
+   */
+  fmaChain: { x: "buf", out: "buf", n: "int", rounds: "int", a: "num", b: "num" },
+
   // ---- reductions over the middle axis of [outer, n, inner] -----------------------------------------------
   reduce: { op: ["sum", "max", "min"], x: "buf", out: "buf", outer: "int", n: "int", inner: "int" },
   /** out[0] = sum x[i]^2 over n, added up in fixed chunks so that the thread count does not change the bits. */
@@ -337,6 +343,15 @@ export const abi = {
     decay: "num",
   },
 } as const;
+
+/** A hash of the table (FNV-1a). Compiled kernels carry that of the table they were built from and are refused by any other. */
+export const abiHash: number = hash(JSON.stringify([dtypes, abi]));
+
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}
 
 export type KernelName = keyof typeof abi;
 export type Dims = readonly [number, number, number, number];

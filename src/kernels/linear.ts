@@ -1,5 +1,14 @@
 import { fail } from "../errors.ts";
-import { abi, type Buf, type DType, dtypes, type KernelName, type KernelTable, type Storage } from "./abi.ts";
+import {
+  abi,
+  abiHash,
+  type Buf,
+  type DType,
+  dtypes,
+  type KernelName,
+  type KernelTable,
+  type Storage,
+} from "./abi.ts";
 
 /**
  * How native and wasm kernels are called: both work on memory with addresses, and take a kernel's arguments as
@@ -18,6 +27,12 @@ export interface Linear {
   slots(): Float64Array;
   /** Runs a kernel by its place in the abi table on what stands in the slots. */
   call(kernel: number): void;
+}
+
+/** Refuses kernels that were compiled from another abi table: they would read their arguments from the wrong places. */
+export function checkAbi(name: string, hash: number): void {
+  if (hash >>> 0 !== abiHash)
+    fail("kernels", `${name} was built from another version of Conclave`, "run `npm run build`");
 }
 
 const dtypePlace = Object.fromEntries(dtypes.map((dtype, place) => [dtype, place])) as Record<DType, number>;

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ConclaveError, fail } from "../errors.ts";
 import type { Buf, Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
-import { linearTable, slotCount } from "./linear.ts";
+import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { routingKernels } from "./routing.ts";
 
 /** The C++ kernels as a Node add-on (native/napi.cc). Node only. */
@@ -21,6 +21,8 @@ interface Addon {
   retain(): void;
   release(): void;
   cpus(): number;
+  /** Hash of the abi table it was built from. */
+  abi(): number;
   isas(): { name: string; runs: boolean }[];
 }
 
@@ -158,6 +160,7 @@ let loaded: { addon: Addon; header: ArrayBuffer } | undefined;
 function loadAddon(): { addon: Addon; header: ArrayBuffer } {
   if (loaded === undefined) {
     const addon = requireAddon();
+    checkAbi("the native library", addon.abi());
     const header = new ArrayBuffer((2 + slotCount) * 8);
     addon.setup(header);
     loaded = { addon, header };

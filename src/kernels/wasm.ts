@@ -3,7 +3,7 @@ import { ConclaveError, fail } from "../errors.ts";
 import type { Buf, Storage } from "./abi.ts";
 import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
-import { linearTable, slotCount } from "./linear.ts";
+import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { routingKernels } from "./routing.ts";
 
 /**
@@ -32,6 +32,7 @@ interface Exports {
   cv_setup(threads: number, mayWait: number): void;
   cv_call(kernel: number, slots: number): void;
   cv_quit(): void;
+  cv_abi(): number;
   readonly __heap_base: WebAssembly.Global;
 }
 
@@ -69,6 +70,7 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
   const module = await compileWasm(isa);
   const memory = new WebAssembly.Memory({ initial: 64, maximum: maxPages, shared: true });
   const { exports, heap } = instantiate(module, memory);
+  checkAbi(`conclave-${isa}.wasm`, exports.cv_abi());
   exports.cv_setup(threads, mayWait ? 1 : 0);
 
   const slotsAddress = heap.take(slotCount * 8);

@@ -40,7 +40,7 @@ export {
   type TokenRoute,
 } from "./route.ts";
 export { type RouteOptions, Router, type RouterOptions } from "./router.ts";
-export { firstIssue, parseRoutingSpec, routingSpecSchema } from "./schema.ts";
+export { firstFault, firstIssue, parseRoutingSpec, routingSpecSchema } from "./schema.ts";
 export { SharedExpert, type SharedExpertOptions } from "./shared.ts";
 export {
   type SimulatedChoice,

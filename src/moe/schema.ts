@@ -117,11 +117,17 @@ export function parseRoutingSpec(json: unknown): RoutingSpec {
 
 /** "select.k: 9 is more than experts (8)": the first thing wrong, after the key it is about. */
 export function firstIssue(error: z.ZodError): string {
+  const { path, what } = firstFault(error);
+  return `${path.join(".") || "the whole"}: ${what}`;
+}
+
+/** The first thing wrong and the key it is about. */
+export function firstFault(error: z.ZodError): { readonly path: readonly string[]; readonly what: string } {
   // A key that is missing is most often there, misspelt: that is the one to name.
   const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0];
-  if (issue.code === "unrecognized_keys") return `${[...issue.path, issue.keys[0]].join(".")}: unknown key`;
-  const key = issue.path.join(".") || "the whole";
-  return `${key}: ${issue.message}`;
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") return { path: [...path, issue.keys[0]], what: "unknown key" };
+  return { path, what: issue.message.replace(/^Invalid input: /, "") };
 }
 
 type Refuse = (path: string, message: string) => void;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
 import {
+  firstFault,
   type LossSpec,
   lossNames,
   lossSpecSchema,
@@ -202,10 +203,7 @@ export function parseConfig(json: unknown, source: string): TrainConfig {
 function parse(json: unknown, nameOf: (path: readonly string[]) => string): TrainConfig {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : null;
-  const path = [...issue.path.map(String), ...(unknown === null ? [] : [unknown])];
-  const what = unknown === null ? issue.message.replace(/^Invalid input: /, "") : "unknown key";
+  const { path, what } = firstFault(result.error);
   return fail("config", `${nameOf(path)}: ${path.join(".") || "the configuration"}: ${what}`);
 }
 

@@ -13,7 +13,7 @@ import {
 import type { TrainConfig } from "./config.ts";
 import type { TokenCorpus } from "./data.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
-import type { Role, StepRecord, TrainEvent } from "./events.ts";
+import type { EvaluationRecord, Role, StepRecord, TrainEvent } from "./events.ts";
 import { Divergence, type Learner } from "./learner.ts";
 import { pause } from "./pause.ts";
 
@@ -40,6 +40,8 @@ export class Course {
   /** The step of the newest checkpoint. */
   private saved: number;
   private secondsAStep: number | null = null;
+  /** Time up to this moment is in `progress`. */
+  private clock = 0;
 
   private constructor(options: CourseOptions, metrics: Journal, progress: Progress) {
     this.options = options;
@@ -68,6 +70,8 @@ export class Course {
   /** Does the steps that are left. Returns the evaluation after the last one; null when `signal` stopped it, with a checkpoint written. */
   async run(signal: AbortSignal | undefined): Promise<Evaluation | null> {
     const { steps } = this.options.config;
+    await this.recall();
+    this.clock = performance.now();
     while (this.progress.step < steps) {
       if (signal?.aborted) {
         if (this.saved < this.progress.step) await this.save();
@@ -83,51 +87,74 @@ export class Course {
     await this.metrics.close();
   }
 
+  /** Shows the alarm what the run's earlier part wrote down: it then knows, and has said, what it would in an unbroken run. */
+  private async recall(): Promise<void> {
+    if (!this.options.alarm) return;
+    for await (const line of this.metrics.records()) {
+      const record = line as StepRecord | EvaluationRecord;
+      if ("layers" in record) this.watch(record);
+    }
+  }
+
+  private watch({ step, layers }: StepRecord): void {
+    const { role, alarm, onEvent } = this.options;
+    layers.forEach(({ counts }, layer) => {
+      for (const alert of alarm?.observe(step, layer, counts) ?? [])
+        onEvent({ type: "alarm", role, alarm: alert });
+    });
+  }
+
   /** One step, with the evaluation and the checkpoint that are due after it. */
   private async advance(): Promise<void> {
     const { config } = this.options;
     const start = performance.now();
-    const since = (): number => (performance.now() - start) / 1000;
     const record = await this.learn(this.progress.step + 1);
     const { step } = record;
-    const stepSeconds = since();
+    const stepSeconds = (performance.now() - start) / 1000;
     await this.metrics.append(record);
     this.report(record, stepSeconds);
     const last = step === config.steps;
     const evaluation =
       last || step % config.evalEvery === 0 ? await this.evaluate(step, last) : this.progress.evaluation;
     const { seconds } = this.progress;
+    const now = performance.now();
+    const all = seconds.all + (now - this.clock) / 1000; // with the checkpoint before, if any
+    this.clock = now;
     this.progress = {
       step,
       metricsBytes: this.metrics.bytes,
-      seconds: { steps: seconds.steps + stepSeconds, all: seconds.all + since() },
+      seconds: { steps: seconds.steps + stepSeconds, all },
       evaluation,
     };
     if (last || step % config.checkpointEvery === 0) await this.save();
   }
 
   private async learn(step: number): Promise<StepRecord> {
-    const { folder, learner, role } = this.options;
     try {
-      return await learner.step(step);
+      return await this.options.learner.step(step);
     } catch (error) {
       if (!(error instanceof Divergence)) throw error;
-      const good = (await checkpointSteps(folder)).at(-1);
-      const back =
-        good === undefined
-          ? "no checkpoint was written before"
-          : `the last good checkpoint is ${checkpointPath(folder, good)}`;
-      const what = `${role} model, step ${step}: ${error.message}; ${back}`;
-      return fail(
-        "diverged",
-        what,
-        "start a new run with a lower optimizer.lr, or a longer optimizer.warmup",
-      );
+      return this.stop(step, error.message, step - 1);
     }
   }
 
+  /** Ends a run that diverged. The weights after step `failed` are those that showed it, so a checkpoint of them is no good one. */
+  private async stop(step: number, what: string, failed: number): Promise<never> {
+    const { folder, role } = this.options;
+    const good = (await checkpointSteps(folder)).filter((at) => at < failed).at(-1);
+    const back =
+      good === undefined
+        ? "there is no good checkpoint"
+        : `the last good checkpoint is ${checkpointPath(folder, good)}`;
+    return fail(
+      "diverged",
+      `${role} model, step ${step}: ${what}; ${back}`,
+      "start a new run with a lower optimizer.lr, or a longer optimizer.warmup",
+    );
+  }
+
   private report(record: StepRecord, seconds: number): void {
-    const { role, config, alarm, onEvent } = this.options;
+    const { role, config, onEvent } = this.options;
     const { step, layers } = record;
     const mean = this.secondsAStep ?? seconds;
     this.secondsAStep = mean + newest * (seconds - mean);
@@ -143,10 +170,7 @@ export class Course {
         return counts.map((count) => count / Math.max(1, places));
       }),
     });
-    layers.forEach(({ counts }, layer) => {
-      for (const alert of alarm?.observe(step, layer, counts) ?? [])
-        onEvent({ type: "alarm", role, alarm: alert });
-    });
+    this.watch(record);
   }
 
   private async evaluate(step: number, last: boolean): Promise<Evaluation> {
@@ -160,6 +184,10 @@ export class Course {
       batch,
       limit,
     });
+    if (!Number.isFinite(heldOut.loss)) {
+      const { message } = await learner.divergence(step + 1, `the held-out loss is ${heldOut.loss}`);
+      return this.stop(step, message, step);
+    }
     await this.metrics.append({ step, heldOut });
     onEvent({ type: "eval", role, step, evaluation: heldOut });
     return heldOut;

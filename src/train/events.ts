@@ -68,7 +68,7 @@ export interface ModelSummary extends Evaluation {
 export interface Summary {
   readonly moe: ModelSummary;
   readonly dense?: ModelSummary;
-  /** Wall-clock time of training both models with evaluations and checkpoints, over all parts of a resumed run. */
+  /** Wall-clock time of training both models with evaluations and checkpoints (but each model's last), over all parts of a resumed run. */
   readonly seconds: { readonly train: number };
   /** Of the mixture's training steps. */
   readonly tokensPerSecond: number;

@@ -68,16 +68,16 @@ export class Learner {
   /** Does step `step` (from 1) and returns its figures. Throws {@link Divergence} before any weight is touched. */
   async step(step: number): Promise<StepRecord> {
     const { config, optimizer } = this;
-    const batch = trainingBatch(this.corpus.train, config.data, config.seed, step);
     const pass = scope(() => {
       const tape = new Tape();
-      const losses = tape.run(() => this.lossesOf(batch, this.contextOf(step)));
+      const losses = tape.run(() => this.lossesOf(this.batchOf(step), this.contextOf(step)));
       tape.backward(losses.total);
       return { ...losses, squaredNorm: optimizer.squaredNorm() };
     });
     const loss = await pass.loss.item();
     const gradNorm = Math.sqrt(await pass.squaredNorm.item());
-    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) throw await this.divergence(step, batch, loss);
+    if (!Number.isFinite(loss)) throw await this.divergence(step, `the loss is ${loss}`);
+    if (!Number.isFinite(gradNorm)) throw await this.divergence(step, "the gradient is not finite");
     const lr = learningRate(step, config.optimizer, config.steps);
     optimizer.update(step, lr, pass.squaredNorm);
     scope(() => {
@@ -122,14 +122,18 @@ export class Learner {
     return { loss, total, routes };
   }
 
-  private async divergence(step: number, batch: Batch, loss: number): Promise<Divergence> {
-    const what = Number.isFinite(loss) ? "the gradient is not finite" : `the loss is ${loss}`;
+  /** `what` is not finite at `step`: with the place, if a forward pass on the step's batch or the gradient shows it. */
+  async divergence(step: number, what: string): Promise<Divergence> {
     const place = await nonFinitePlace(
-      (ctx) => this.lossesOf(batch, ctx),
+      (ctx) => this.lossesOf(this.batchOf(step), ctx),
       this.contextOf(step),
       this.optimizer.arena,
     );
     return new Divergence(place ? `${what}, first seen in ${place}` : what);
+  }
+
+  private batchOf(step: number): Batch {
+    return trainingBatch(this.corpus.train, this.config.data, this.config.seed, step);
   }
 }
 

@@ -247,25 +247,70 @@ test("a checkpoint that cannot be written ends the run and leaves the one before
   expect(events[0]).toMatchObject({ type: "start", step: 3 });
 });
 
-/** Weights of such sizes overflow: to infinity at once, or in the products of the backward pass. */
+/** Weights of such sizes overflow: to infinity at once, or in the products of the backward pass. Step 1's checkpoint holds them. */
 const divergences: readonly (readonly [number, RegExp])[] = [
-  [
-    1e39,
-    /^moe model, step 2: the loss is NaN, first seen in embedding; the last good checkpoint is .*step-00000001$/,
-  ],
+  [1e39, /^moe model, step 2: the loss is NaN, first seen in embedding; there is no good checkpoint$/],
   [
     1e30,
-    /^moe model, step 2: the gradient is not finite, first seen in the gradient of layers\.1\.\S+; the last good/,
+    /^moe model, step 2: the gradient is not finite, first seen in the gradient of layers\.1\.\S+; there is no good/,
   ],
 ];
 
 test.each(divergences)(
-  "a learning rate of %d stops the run: step, place and last good checkpoint are named",
+  "a learning rate of %d stops the run: step and place are named, and no checkpoint of bad weights is called good",
   async (lr, message) => {
     const out = join(folder, `diverged-${lr}`);
     const config = configOf({ optimizer: { lr, warmup: 0 }, checkpointEvery: 1 });
     await expect(run(config, { out })).rejects.toMatchObject({ code: "diverged", message });
     expect(await readFile(join(out, "metrics.jsonl"), "utf8")).not.toContain('"step":2');
+  },
+);
+
+test("a last step that ruins the weights ends in an error too, not in a model", async () => {
+  const out = join(folder, "ruined");
+  const config = configOf({ steps: 1, optimizer: { lr: 1e39, minLr: 1e39, warmup: 0 } });
+  await expect(run(config, { out })).rejects.toMatchObject({
+    code: "diverged",
+    message:
+      /^moe model, step 1: the held-out loss is NaN, first seen in embedding; there is no good checkpoint$/,
+  });
+  expect(await readdir(out)).not.toContain("model.safetensors");
+});
+
+test("weights that are not numbers stop the run: the checkpoint before them is named", async () => {
+  const out = join(folder, "poisoned");
+  const config = configOf({ checkpointEvery: 1, twin: false });
+  await expect(run(config, { out, onEvent: killedAt("moe", 4) })).rejects.toThrow("killed");
+  const arena = join(out, "state/step-00000003/arena.safetensors");
+  const bytes = await readFile(arena);
+  bytes.writeFloatLE(Number.NaN, bytes.length - 4); // the last of the weights: they stand after both moments
+  await writeFile(arena, bytes);
+  await expect(run(config, { out, resume: true })).rejects.toMatchObject({
+    code: "diverged",
+    message: /^moe model, step 4: the loss is NaN, first seen in \S.*; the last good .*step-00000002$/,
+  });
+});
+
+test.each([30, 52])(
+  "killed at step %i and resumed: the collapse alarm says the same as unbroken",
+  async (step) => {
+    const table = { story: [0], sums: [0] };
+    const routing = { order: "score-then-select", select: { by: "label", table, k: 1 } };
+    const config = configOf({
+      model: { routing },
+      steps: 54,
+      evalEvery: 99,
+      checkpointEvery: 7,
+      twin: false,
+    });
+    const alarms = (events: readonly TrainEvent[]) =>
+      events.flatMap((event) => (event.type === "alarm" ? [event.alarm] : []));
+    const whole = alarms((await run(config)).events);
+    expect(whole.map(({ kind, step, layer }) => [kind, step, layer])).toContainEqual(["starved", 50, 1]);
+    const out = join(folder, `alarmed-${step}`);
+    await expect(run(config, { out, onEvent: killedAt("moe", step) })).rejects.toThrow("killed");
+    expect(alarms((await run(config, { out, resume: true })).events)).toEqual(whole);
+    expect(alarms((await run(config, { out, resume: true })).events)).toEqual(whole); // all is done by then
   },
 );
 

@@ -5,6 +5,9 @@ import { type Decoder, MistralModel, MixtralModel } from "../models/index.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Role } from "./events.ts";
 
+/** Longest text the model takes, in training windows. */
+const positionsPerSequence = 32;
+
 /** The mixture, or the dense model whose hidden layers are as wide as all the experts that one token passes. No memory is taken. */
 export function modelOf(config: TrainConfig, tokenizer: Tokenizer, role: Role): Decoder {
   const { model, data } = config;
@@ -16,10 +19,11 @@ export function modelOf(config: TrainConfig, tokenizer: Tokenizer, role: Role): 
     heads,
     kvHeads,
     headDim: model.headDim ?? width / heads,
-    maxPositions: data.sequence,
+    // Longer texts than it was trained on are read through a window of that length, so that no distance is new to it.
+    maxPositions: positionsPerSequence * data.sequence,
+    window: data.sequence,
     ropeTheta: model.ropeTheta,
     normEps: 1e-5,
-    window: 0,
     tied: model.tieEmbeddings,
     initStd: model.initStd,
     bosId: tokenizer.bosId,

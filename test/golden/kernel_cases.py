@@ -273,6 +273,10 @@ for step in (1, 2, 3):
          gradScale=given([0.5]), n=7, decayed=4, step=step, lr=0.01, beta1=0.8, beta2=0.95, eps=1e-6, decay=0.1)
     m, v = m2.clone(), v2.clone()
 
+# v -> v*a + b, in closed form.
+x, a, b, rounds = rand(9), 0.75, 0.5, 11
+case("closed form", "fmaChain", x=given(x), out=want(x * a**rounds + b * (1 - a**rounds) / (1 - a)), n=9, rounds=rounds, a=a, b=b)
+
 path = pathlib.Path(__file__).with_name("kernel_cases.json")
 path.write_text(json.dumps(cases, indent=2) + "\n")
 print(f"{len(cases)} cases, {path.stat().st_size} bytes")

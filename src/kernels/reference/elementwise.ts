@@ -3,7 +3,7 @@ import { at, extent, forEachIndex } from "./memory.ts";
 import { load, store } from "./storage.ts";
 
 /** Elementwise operations, each beside its derivative. */
-export const elementwise: Pick<KernelTable, "binary" | "unary" | "unaryGrad"> = {
+export const elementwise: Pick<KernelTable, "binary" | "unary" | "unaryGrad" | "fmaChain"> = {
   binary({ op, a, b, out, dims, aStrides, bStrides }) {
     const as = load(a, extent(dims, aStrides));
     const bs = load(b, extent(dims, bStrides));
@@ -18,6 +18,18 @@ export const elementwise: Pick<KernelTable, "binary" | "unary" | "unaryGrad"> = 
     store(
       out,
       load(x, n).map((v) => unaryOps[op].value(v, alpha, beta)),
+    );
+  },
+
+  fmaChain({ x, out, n, rounds, a, b }) {
+    const step = (v: number): number => v * Math.fround(a) + Math.fround(b);
+    store(
+      out,
+      load(x, n).map((v) => {
+        let result = v;
+        for (let round = 0; round < rounds; round++) result = step(result);
+        return result;
+      }),
     );
   },
 

@@ -135,4 +135,13 @@ function slopeTolerance(op: UnaryOp): Tolerance {
   return ["neg", "abs", "relu", "clamp"].includes(op) ? exact : { abs: fewUlps.abs, rel: 2 * fewUlps.rel };
 }
 
-export const elementwiseCases: readonly Case[] = [...binary, ...unary, ...slopes];
+const chains = [1, 7, 33, 193, 1030].map((n) =>
+  kernelCase(
+    "fmaChain",
+    `${n} chains`,
+    { x: input(floats(n)), out: output(n), n, rounds: 9, a: 0.75, b: 0.5 },
+    { abs: 1e-6, rel: 1e-6 }, // nine roundings, or eighteen where the machine does not fuse
+  ),
+);
+
+export const elementwiseCases: readonly Case[] = [...binary, ...unary, ...slopes, ...chains];
