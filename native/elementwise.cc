@@ -241,11 +241,11 @@ void fma_chain(const cv::FmaChainArgs& args) {
   cv::parallel(ceil_div(n, block), [=](int64_t task) {
     const int64_t first = task * block, count = least(block, n - first);
     vf v[chains];
-    for (int c = 0; c < chains; c++) v[c] = load_n(x + first + c * W, most(0, least(W, count - c * W)));
+    CV_UNROLL for (int c = 0; c < chains; c++) v[c] = load_n(x + first + c * W, most(0, least(W, count - c * W)));
     for (int64_t round = 0; round < rounds; round++) {
-      for (int c = 0; c < chains; c++) v[c] = fma(v[c], a, b);
+      CV_UNROLL for (int c = 0; c < chains; c++) v[c] = fma(v[c], a, b);
     }
-    for (int c = 0; c < chains; c++) store_n(out + first + c * W, v[c], most(0, least(W, count - c * W)));
+    CV_UNROLL for (int c = 0; c < chains; c++) store_n(out + first + c * W, v[c], most(0, least(W, count - c * W)));
   });
 }
 

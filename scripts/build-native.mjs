@@ -106,21 +106,21 @@ const linkFlags =
 
 /**
  * Builds the native kernels where this machine can. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance.
- * @returns one line that says what happened
+ * @returns whether they are there now, and one line that says what happened
  */
 export async function buildNative() {
   const started = performance.now();
   const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
   const without = (reason) => {
     rmSync(join(root, file), { force: true }); // one of older sources would be loaded in WebAssembly's stead
-    return `native kernels: not built, WebAssembly will be used: ${reason}`;
+    return { there: false, line: `native kernels: not built, WebAssembly will be used: ${reason}` };
   };
   const isas = isasOf[process.arch];
   if (!isas || process.platform === "win32")
     return without(`they are not made for ${process.platform}-${process.arch}`);
   const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
   const inputs = stamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(isas)]);
-  if (isCurrent(file, inputs)) return "native kernels: already built";
+  if (isCurrent(file, inputs)) return { there: true, line: "native kernels: already built" };
   const compiler = findCompiler();
   if (!compiler) return without(`no C++ compiler found (${process.env.CXX ?? "c++, g++, clang++"})`);
 
@@ -140,9 +140,10 @@ export async function buildNative() {
   renameSync(join(root, `${file}.new`), join(root, file));
   inputs.write(file);
   const seconds = (performance.now() - started) / 1000;
-  return `native kernels: built with ${compiler} for ${Object.keys(isas).join(", ")} (${seconds.toFixed(1)} s)`;
+  const line = `native kernels: built with ${compiler} for ${Object.keys(isas).join(", ")} (${seconds.toFixed(1)} s)`;
+  return { there: true, line };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.log(await buildNative());
+  console.log((await buildNative()).line);
 }

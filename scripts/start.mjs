@@ -6,7 +6,7 @@ import { install, requireNode, root } from "./install.mjs";
 requireNode();
 const installSeconds = install();
 const { build } = await import("./build.mjs");
-const buildSeconds = await build().catch((error) => {
+const buildSeconds = await build({ wasm: "for-want-of-native" }).catch((error) => {
   console.error(`Build failed: ${error.message}`);
   process.exit(1);
 });

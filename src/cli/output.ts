@@ -1,3 +1,4 @@
+import { basename, relative } from "node:path";
 import { CommanderError } from "commander";
 import pc from "picocolors";
 import { ConclaveError } from "../errors.ts";
@@ -14,6 +15,13 @@ export function printJson(value: unknown): void {
 /** Progress and remarks go to stderr. */
 export function remark(text: string): void {
   process.stderr.write(`${text}\n`);
+}
+
+/** A command line that a reader can copy: called as this program was, "node dist/cli/main.js" in a checkout. */
+export function commandLine(...words: readonly string[]): string {
+  const program = process.argv[1] ?? "";
+  const call = basename(program) === "conclave" ? "conclave" : `node ${relative("", program)}`;
+  return [call, ...words.map((word) => (/^[\w./:=-]+$/.test(word) ? word : JSON.stringify(word)))].join(" ");
 }
 
 /** 2 for wrong usage, 1 for all else. */

@@ -65,14 +65,14 @@ class LiveView implements ProgressView {
 
   private draw(): void {
     if (!this.pending) return;
-    const lines = liveLines(this.pending, this.stream.columns ?? 80);
-    const up = this.drawn > 0 ? `\u001b[${this.drawn}A` : "";
+    const lines = liveLines(this.pending, this.stream.columns || 80); // some terminals say 0
+    const up = this.drawn > 0 ? `\r\u001b[${this.drawn}A` : ""; // a typed ^C has moved the cursor
     this.stream.write(`${up}${lines.map((line) => `\u001b[2K${line}\n`).join("")}\u001b[0J`);
     this.drawn = lines.length;
   }
 
   private erase(): void {
-    if (this.drawn > 0) this.stream.write(`\u001b[${this.drawn}A\u001b[0J`);
+    if (this.drawn > 0) this.stream.write(`\r\u001b[${this.drawn}A\u001b[0J`);
     this.drawn = 0;
   }
 }

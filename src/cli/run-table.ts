@@ -1,6 +1,6 @@
 import pc from "picocolors";
 import type { ReportData } from "../inspect/index.ts";
-import { duration, grouped, print, short, table } from "./output.ts";
+import { commandLine, duration, grouped, print, short, table } from "./output.ts";
 import type { RunSummary } from "./run-report.ts";
 
 const tokensShown = 8;
@@ -47,7 +47,7 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
   print(
     `\nmodel      ${out}\nfigures    ${out}/summary.json\nreport     ${pc.bold(`${out}/report.html`)}  (open it in a browser)`,
   );
-  print(`try        conclave generate ${out} "The"`);
+  print(`try        ${commandLine("generate", out, "The")}`);
 }
 
 /** A table whose last column is text, to the left. */

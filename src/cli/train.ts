@@ -15,7 +15,7 @@ import {
   train,
 } from "../train/index.ts";
 import { between, kernelLine, openDevice, whole } from "./options.ts";
-import { bytes, grouped, printJson, remark, short } from "./output.ts";
+import { bytes, commandLine, grouped, printJson, remark, short } from "./output.ts";
 import { type ProgressView, progressView } from "./progress.ts";
 import { writeRunReport } from "./run-report.ts";
 import { printRunTable } from "./run-table.ts";
@@ -80,18 +80,18 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   remark(`tokenizer: ${grouped(tokenizer.vocabSize)} entries; training tokens: ${tokens}`);
   remark(`run: ${out}\n`);
 
+  const view = progressView();
   const stop = new AbortController();
   const interrupt = () => {
     if (stop.signal.aborted) process.exit(130);
     stop.abort();
-    remark("\nstopping: the step is finished and a checkpoint written (Ctrl-C again to leave at once)");
+    view.note("stopping: the step is finished and a checkpoint written (Ctrl-C again to leave at once)");
   };
   const signals = ["SIGINT", "SIGTERM"] as const;
   const leaveSignals = () => {
     for (const signal of signals) process.removeListener(signal, interrupt);
   };
   for (const signal of signals) process.on(signal, interrupt);
-  const view = progressView();
   try {
     const watch = new Watch(view, corpus);
     const outcome = await train(config, {
@@ -106,9 +106,8 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
     });
     view.close();
     if (outcome.status === "interrupted") {
-      remark(
-        `stopped after step ${outcome.step} of the ${outcome.role} model; go on with:\n  conclave train --resume ${out}`,
-      );
+      remark(`stopped after step ${outcome.step} of the ${outcome.role} model; go on with:`);
+      remark(`  ${commandLine("train", "--resume", out)}`);
       process.exitCode = 130;
       return;
     }

@@ -177,7 +177,7 @@ test("Ctrl-C saves, and says how to go on", async () => {
   await lines(join(folder, "stopped", "metrics.jsonl"), 3);
   child.kill("SIGINT");
   expect(await ended).toBe(130);
-  expect(said).toContain("conclave train --resume stopped");
+  expect(said).toMatch(/^ {2}node \S*main\.js train --resume stopped$/m);
 });
 
 describe("wrong usage is one clear line and exit code 2", () => {
