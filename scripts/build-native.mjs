@@ -4,12 +4,13 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { include_dir as napiHeaders } from "node-api-headers";
-import { isCurrent, stamp, writeAbiHeader } from "./build-inputs.mjs";
+import { kernelStamp, writeAbiHeader } from "./build-inputs.mjs";
+import { root } from "./install.mjs";
+import { isCurrent } from "./stamp.mjs";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 // Best first. "wide" is AVX-512's logic (16 floats a vector) on AVX2 registers: it lets a machine without AVX-512 test it,
 // and is never chosen by itself.
@@ -119,7 +120,7 @@ export async function buildNative() {
   if (!isas || process.platform === "win32")
     return without(`they are not made for ${process.platform}-${process.arch}`);
   const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
-  const inputs = stamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(isas)]);
+  const inputs = kernelStamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(isas)]);
   if (isCurrent(file, inputs)) return { there: true, line: "native kernels: already built" };
   const compiler = findCompiler();
   if (!compiler) return without(`no C++ compiler found (${process.env.CXX ?? "c++, g++, clang++"})`);

@@ -1,11 +1,12 @@
 // Builds dist/wasm/conclave-{simd128,relaxed-simd}.wasm with @yowasp/clang: the same kernel sources as native, no libc, on
 // an imported shared memory.
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { isCurrent, stamp, writeAbiHeader } from "./build-inputs.mjs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { kernelStamp, writeAbiHeader } from "./build-inputs.mjs";
+import { root } from "./install.mjs";
+import { isCurrent } from "./stamp.mjs";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 const isas = {
   simd128: ["-DCV_ISA=simd128", "-msimd128"],
@@ -46,7 +47,7 @@ const units = ["native/isa.cc", "native/pool_wasm.cc", "native/wasm.cc"];
 export async function buildWasm() {
   const started = performance.now();
   const files = Object.keys(isas).map((isa) => `dist/wasm/conclave-${isa}.wasm`);
-  const inputs = stamp([...common, ...link, JSON.stringify(isas)]);
+  const inputs = kernelStamp([...common, ...link, JSON.stringify(isas)]);
   if (files.every((file) => isCurrent(file, inputs))) return "wasm kernels: already built";
 
   mkdirSync(join(root, "dist/wasm"), { recursive: true });

@@ -4,12 +4,12 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./install.mjs";
-import { upToDate, writeStamp } from "./stamp.mjs";
+import { isCurrent, stamp } from "./stamp.mjs";
 
 function buildTypeScript() {
-  const inputs = ["src", "tsdown.config.ts", "package.json", "package-lock.json"];
-  const stamp = upToDate("typescript", inputs, ["dist/cli/main.js", "dist/index.d.ts"]);
-  if (!stamp.changed) return Promise.resolve();
+  const inputs = stamp(["src", "tsdown.config.ts", "package.json", "package-lock.json"]);
+  const made = "dist/cli/main.js";
+  if (isCurrent(made, inputs)) return Promise.resolve();
   const bin = join(root, "node_modules/tsdown/dist/run.mjs");
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [bin, "--logLevel", "warn"], {
@@ -21,7 +21,7 @@ function buildTypeScript() {
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
     child.on("exit", (code) => {
       if (code !== 0) return reject(new Error(`tsdown failed\n${said}`));
-      writeStamp(stamp);
+      inputs.write(made);
       resolve();
     });
   });

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { fail } from "../errors.ts";
-import type { WorkerStart } from "./wasm.ts";
+import type { WorkerStart } from "./worker-start.ts";
 
 /** What kernels need of the platform, on Node. threads.web.ts is the browser's; package.json "#threads" picks one. */
 

@@ -1,6 +1,6 @@
 import { fail } from "../errors.ts";
 import type { Kernels } from "./kernels.ts";
-import type { WorkerStart } from "./wasm.ts";
+import type { WorkerStart } from "./worker-start.ts";
 
 /** What kernels need of the platform, in a browser; threads.node.ts is Node's. package.json "#threads" picks one. */
 

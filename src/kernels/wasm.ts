@@ -5,6 +5,7 @@ import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { routingKernels } from "./routing.ts";
+import type { WorkerStart } from "./worker-start.ts";
 
 /**
  * The C++ kernels as WebAssembly, in Node and in browsers. One shared linear memory holds everything; workers run the same
@@ -16,15 +17,6 @@ export interface WasmOptions {
   isa?: string;
   /** Threads that compute, the caller included; the machine's when absent. */
   threads?: number;
-}
-
-/** What a worker needs to join the pool. */
-export interface WorkerStart {
-  module: WebAssembly.Module;
-  memory: WebAssembly.Memory;
-  /** Top of its stack. */
-  stack: number;
-  index: number;
 }
 
 /** What native/pool_wasm.cc and native/wasm.cc export. */
