@@ -11,7 +11,6 @@ import { kernelStamp, writeAbiHeader } from "./build-inputs.mjs";
 import { root } from "./install.mjs";
 import { isCurrent } from "./stamp.mjs";
 
-
 // Best first. "wide" is AVX-512's logic (16 floats a vector) on AVX2 registers: it lets a machine without AVX-512 test it,
 // and is never chosen by itself.
 const isasOf = {

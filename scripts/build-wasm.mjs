@@ -7,7 +7,6 @@ import { kernelStamp, writeAbiHeader } from "./build-inputs.mjs";
 import { root } from "./install.mjs";
 import { isCurrent } from "./stamp.mjs";
 
-
 const isas = {
   simd128: ["-DCV_ISA=simd128", "-msimd128"],
   "relaxed-simd": ["-DCV_ISA=relaxed_simd", "-msimd128", "-mrelaxed-simd"],

@@ -5,7 +5,6 @@ import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { routingKernels } from "./routing.ts";
-import type { WorkerStart } from "./worker-start.ts";
 
 /**
  * The C++ kernels as WebAssembly, in Node and in browsers. One shared linear memory holds everything; workers run the same

@@ -182,9 +182,9 @@ export abstract class Decoder implements Module {
 }
 
 /**
- * The standard deviation of what writes into the residual stream: smaller with depth, so that its sum stays
- * level (Radford et al. 2019).
+ * The standard deviation of what writes into the residual stream: smaller with depth, so that blocks begin near the identity. Radford et al.
+ * 2019 divide by sqrt(2 * layers); the full division learns faster in short runs (docs/log.md).
  */
 export function residualStd(config: DecoderConfig): number {
-  return config.initStd / Math.sqrt(2 * config.layers);
+  return config.initStd / (2 * config.layers);
 }
