@@ -30,6 +30,7 @@ export {
 export { type MistralConfig, MistralModel, readMistral, writeMistral } from "./families/mistral.ts";
 export {
   beyondMixtral,
+  inMixtralForm,
   type MixtralConfig,
   MixtralModel,
   mixtralRouting,

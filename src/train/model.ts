@@ -1,7 +1,7 @@
 /** The two models of a run, described from its configuration. */
 
 import type { Tokenizer } from "../formats/index.ts";
-import { type Decoder, MistralModel, MixtralModel } from "../models/index.ts";
+import { type Decoder, inMixtralForm, MistralModel, MixtralModel } from "../models/index.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Role } from "./events.ts";
 
@@ -11,7 +11,8 @@ const positionsPerSequence = 32;
 /** The mixture, or the dense model whose hidden layers are as wide as all the experts that one token passes. No memory is taken. */
 export function modelOf(config: TrainConfig, tokenizer: Tokenizer, role: Role): Decoder {
   const { model, data } = config;
-  const { width, heads, kvHeads, layers, expertWidth, sharedExperts, routing } = model;
+  const { width, heads, kvHeads, layers, expertWidth, sharedExperts } = model;
+  const routing = inMixtralForm(model.routing);
   const common = {
     vocabulary: tokenizer.vocabSize,
     width,

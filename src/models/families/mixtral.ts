@@ -121,6 +121,16 @@ export function mixtralRouting(experts: number, k: number, jitter = 0): RoutingS
   return parseRoutingSpec({ experts, select: { by: "token", k }, normalise: true, noise });
 }
 
+/**
+ * The spec as Mixtral's own keys say it, where it gives the same weights (softmax over the picks is softmax renormalised over
+ * them); else as it is. A model trained in this form needs no key of ours in its config.json.
+ */
+export function inMixtralForm(routing: RoutingSpec): RoutingSpec {
+  const jitter = routing.noise?.kind === "jitter" ? routing.noise.epsilon : 0;
+  const form = mixtralRouting(routing.experts, picksOf(routing) ?? 1, jitter);
+  return differences(routing).length === 0 && same(routing.noise, form.noise) ? form : routing;
+}
+
 const schema = z.strictObject({
   ...decoderKeys,
   num_local_experts: z.int().min(1),
@@ -185,14 +195,17 @@ export function writeMixtral(config: MixtralConfig): Record<string, unknown> {
  * where other libraries give the same logits. Noise is for training only, so it is no difference.
  */
 export function beyondMixtral(config: MixtralConfig): string[] {
-  const { routing, sharedHidden } = config;
+  return [...differences(config.routing), ...(config.sharedHidden > 0 ? ["sharedHidden"] : [])];
+}
+
+/** The fields of a spec that make other weights than Mixtral's router at inference. */
+function differences(routing: RoutingSpec): string[] {
   const plain = mixtralRouting(routing.experts, picksOf(routing) ?? 1);
   const keys = (Object.keys(plain) as (keyof RoutingSpec)[]).filter(
     (key) => key !== "noise" && !same(routing[key], plain[key]),
   );
   const renormalised = routing.order === "select-then-score" && routing.score === "softmax";
-  const beyond = keys.filter((key) => !(renormalised && (key === "order" || key === "normalise")));
-  return [...beyond.map(String), ...(sharedHidden > 0 ? ["sharedHidden"] : [])];
+  return keys.filter((key) => !(renormalised && (key === "order" || key === "normalise")));
 }
 
 function same(a: unknown, b: unknown): boolean {
