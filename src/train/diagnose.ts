@@ -2,6 +2,8 @@
 import type { ParameterArena } from "../nn/index.ts";
 import { type Context, scope, Tensor } from "../tensor/index.ts";
 
+const largestF32 = 3.4028234663852886e38;
+
 interface Heard {
   readonly name: string;
   readonly layer: number;
@@ -10,7 +12,7 @@ interface Heard {
 
 /**
  * The first intermediate value of `forward` that holds a NaN or an infinity, such as "layer 3, moe.route"; if all are finite, the last
- * parameter whose gradient is not; null if that is finite too.
+ * parameter whose gradient is not, or is too large to be squared; null if there is none.
  */
 export async function nonFinitePlace(
   forward: (ctx: Context) => unknown,
@@ -38,15 +40,30 @@ export async function nonFinitePlace(
   return gradientPlace(arena);
 }
 
-/** Gradients flow from the last layer to the first, so the last one that is not finite comes first. */
+/**
+ * Gradients flow from the last layer to the first, so the last one that is not finite comes first. Where each is finite and only their
+ * squares left f32, the largest is to blame.
+ */
 async function gradientPlace({ grads, places }: ParameterArena): Promise<string | null> {
   const values = await grads.data();
-  const names = [...places].filter(([, { start, parameter }]) =>
-    values.subarray(start, start + parameter.size).some((value) => !Number.isFinite(value)),
-  );
+  const gradients = [...places].map(([name, { start, parameter }]) => ({
+    name,
+    largest: largestOf(values.subarray(start, start + parameter.size)),
+  }));
   const layerOf = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? -1);
-  const last = names.map(([name]) => name).sort((a, b) => layerOf(b) - layerOf(a))[0];
-  return last === undefined ? null : `the gradient of ${last}`;
+  const broken = gradients.filter(({ largest }) => !Number.isFinite(largest));
+  const last = broken.sort((a, b) => layerOf(b.name) - layerOf(a.name))[0];
+  if (last) return `the gradient of ${last.name}`;
+  const { name, largest } = gradients.reduce((a, b) => (b.largest > a.largest ? b : a));
+  const squaresFit = largest ** 2 * values.length < largestF32;
+  return squaresFit ? null : `the gradient of ${name}, which reaches ${largest.toPrecision(2)}`;
+}
+
+/** The largest magnitude; NaN where there is one. */
+function largestOf(values: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]));
+  return largest;
 }
 
 /** The tensors in a tapped value. */
