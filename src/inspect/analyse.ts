@@ -1,7 +1,8 @@
 import type { Tokenizer } from "../formats/index.ts";
 import type { Decoder } from "../models/index.ts";
+import type { LayerFigures } from "../moe/index.ts";
 import { context, type Precision, scope, tensor } from "../tensor/index.ts";
-import { balanceOf, type CollectedPass, type LayerBalance, RouteCollector } from "./collect.ts";
+import { balanceOf, type CollectedPass, RouteCollector } from "./collect.ts";
 import type { Passage } from "./report/data.ts";
 import { type LayerChoices, type Specialisation, Specialist } from "./specialise.ts";
 
@@ -25,7 +26,7 @@ export interface AnalyseOptions {
 /** Where the tokens of some texts go in a model. */
 export interface Analysis {
   readonly specialisation: Specialisation;
-  readonly layers: readonly LayerBalance[];
+  readonly layers: readonly LayerFigures[];
   /** One a text: its first tokens. */
   readonly passages: readonly Passage[];
 }

@@ -1,25 +1,14 @@
 import {
+  type LayerFigures,
+  layerFigures,
   measureRoute,
   type Route,
   type RouteFigures,
   type RouteMeasure,
   routeFigures,
-  spread,
 } from "../moe/index.ts";
 import { keep, type Tap, type Tensor } from "../tensor/index.ts";
 import type { LayerChoices } from "./specialise.ts";
-
-/** Figures of one layer over all passes collected. */
-export interface LayerBalance {
-  /** Places each expert was chosen for, before capacity. */
-  readonly counts: readonly number[];
-  readonly maxOverMean: number;
-  readonly cv: number;
-  /** Mean token entropy of the router's probabilities, nats. */
-  readonly entropy: number;
-  /** Share of places dropped. */
-  readonly dropped: number;
-}
 
 /** What {@link RouteCollector.take} gives of one forward pass, a layer each. */
 export interface CollectedPass {
@@ -64,20 +53,10 @@ export class RouteCollector {
   }
 }
 
-/** Adds up the figures of several passes into one balance a layer. */
-export function balanceOf(passes: readonly CollectedPass["figures"][]): LayerBalance[] {
-  const layers = passes[0]?.length ?? 0;
-  return Array.from({ length: layers }, (_, layer) => {
-    const all = passes.map((figures) => figures[layer]);
-    const counts = all[0].counts.map((_, e) => total(all.map((f) => f.counts[e])));
-    const tokens = total(all.map((f) => f.tokens));
-    return {
-      counts,
-      ...spread(counts),
-      entropy: total(all.map((f) => f.entropy * f.tokens)) / tokens,
-      dropped: total(all.map((f) => f.droppedShare * f.tokens)) / tokens,
-    };
-  });
+/** The figures of each layer over several passes. */
+export function balanceOf(passes: readonly CollectedPass["figures"][]): LayerFigures[] {
+  const layers = passes[0] ?? [];
+  return layers.map((_, layer) => layerFigures(passes.map((figures) => figures[layer])));
 }
 
 /** Handles of our own on the tensors of a route, which else end with its scope. */

@@ -1,7 +1,7 @@
 export { type AnalyseOptions, type Analysis, analyse, type TextToInspect } from "./analyse.ts";
-export { balanceOf, type CollectedPass, type LayerBalance, RouteCollector } from "./collect.ts";
+export { balanceOf, type CollectedPass, RouteCollector } from "./collect.ts";
 export { type TokenKind, tokenKind, tokenKinds } from "./kinds.ts";
-export type { Curve, LayerFigures, LoadOverTime, Passage, ReportData } from "./report/data.ts";
+export type { Curve, LoadOverTime, Passage, ReportData } from "./report/data.ts";
 export { reportHtml } from "./report/page.ts";
 export {
   type ExpertProfile,

@@ -1,7 +1,6 @@
 /** What a run tells whoever watches it. */
-import type { Alarm, LossName } from "../moe/index.ts";
+import type { Alarm, LayerFigures, LossName } from "../moe/index.ts";
 import type { Evaluation } from "./evaluate.ts";
-import type { LayerFigures } from "./load.ts";
 
 /** Which of the two models: the mixture of experts, or its dense twin. */
 export type Role = "moe" | "dense";

@@ -18,7 +18,7 @@ export {
 export { type DomainFigures, type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 export type { EvaluationRecord, ModelSummary, Role, StepRecord, Summary, TrainEvent } from "./events.ts";
 export { Divergence, Learner } from "./learner.ts";
-export type { EvaluatedLayer, LayerFigures } from "./load.ts";
+export type { EvaluatedLayer } from "./load.ts";
 export type { TrainOptions, TrainOutcome } from "./loop.ts";
 export { modelOf } from "./model.ts";
 export { AdamW, type AdamWOptions } from "./optimizer.ts";

@@ -3,6 +3,7 @@ import type { Decoder } from "../models/index.ts";
 import {
   choiceCounts,
   type LossName,
+  layerFigures,
   measureRoute,
   type RouteLosses,
   type RouteMeasure,
@@ -27,7 +28,6 @@ import type { TrainConfig } from "./config.ts";
 import { type Batch, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
 import { nonFinitePlace } from "./diagnose.ts";
 import type { StepRecord } from "./events.ts";
-import { layerFigures } from "./load.ts";
 import { AdamW } from "./optimizer.ts";
 import { learningRate } from "./schedule.ts";
 
@@ -89,7 +89,7 @@ export class Learner {
     const figures = await Promise.all(pass.routes.map(({ measure }) => routeFigures(measure)));
     const losses = await meanParts(pass.routes.map((route) => route.losses));
     dispose(pass, pass.squaredNorm);
-    return { step, loss, lr, gradNorm, losses, layers: figures.map(layerFigures) };
+    return { step, loss, lr, gradNorm, losses, layers: figures.map((layer) => layerFigures([layer])) };
   }
 
   /** Gives the memory of weights and optimizer back. */

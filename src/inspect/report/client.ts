@@ -1,5 +1,6 @@
+import type { LayerFigures } from "../../moe/index.ts";
 import type { ExpertProfile, Specialisation } from "../specialise.ts";
-import type { Curve, LayerFigures, Passage, ReportData } from "./data.ts";
+import type { Curve, Passage, ReportData } from "./data.ts";
 
 /**
  * Draws the report in the reader's browser. Its source text is put into the page, so it may use nothing from outside itself but

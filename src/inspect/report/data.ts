@@ -1,3 +1,4 @@
+import type { LayerFigures } from "../../moe/index.ts";
 import type { Specialisation } from "../specialise.ts";
 
 /** What report.html shows. Parts that a report has no data for are null or empty, and their sections are left out. */
@@ -30,14 +31,6 @@ export interface LoadOverTime {
   readonly steps: readonly number[];
   /** [columns][E]: share of places before capacity. */
   readonly shares: readonly (readonly number[])[];
-}
-
-export interface LayerFigures {
-  readonly counts: readonly number[];
-  readonly maxOverMean: number;
-  readonly cv: number;
-  readonly entropy: number;
-  readonly dropped: number;
 }
 
 /** A stretch of text with where each of its tokens went. */
