@@ -25,9 +25,9 @@ const isasOf = {
       "-mf16c",
       "-mprefer-vector-width=512",
     ],
-    avx2: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c"],
+    avx2: ["-DCV_WIDTH=8", "-mavx2", "-mfma"],
     sse2: ["-DCV_WIDTH=4"],
-    wide: ["-DCV_WIDTH=16", "-mavx2", "-mfma", "-mf16c"],
+    wide: ["-DCV_WIDTH=16", "-mavx2", "-mfma"],
   },
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
