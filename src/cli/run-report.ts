@@ -40,7 +40,7 @@ export interface RunSummary extends Omit<Summary, "seconds"> {
   readonly notices: readonly string[];
 }
 
-const promptTokens = 12;
+const promptTokens = 32;
 const sampleTokens = 96;
 const passageTokens = 220;
 /** Columns of the load picture: a step or more each. */
@@ -66,7 +66,8 @@ export async function writeRunReport(
     precision: config.precision,
   });
   const [{ ids, domain }] = texts;
-  const prompt = ids.slice(0, Math.min(promptTokens, model.config.maxPositions));
+  const start = wordStart(ids, tokenizer);
+  const prompt = ids.slice(start, start + Math.min(promptTokens, model.config.maxPositions));
   const labels = labelled ? Array.from(prompt, () => domain) : undefined;
   const sample = { prompt: tokenizer.decode(prompt), text: "" };
   const stream = tokenizer.stream();
@@ -87,6 +88,14 @@ export async function writeRunReport(
   await writeFileAtomic(`${out}/summary.json`, `${JSON.stringify(summary, null, 2)}\n`);
   await writeFileAtomic(`${out}/report.html`, reportHtml(report));
   return { summary, report };
+}
+
+/** Where a word begins, from the middle of a text on: its beginning holds headings. */
+function wordStart(ids: Int32Array, tokenizer: Tokenizer): number {
+  const space = 0x20;
+  const middle = Math.floor(ids.length / 2);
+  const found = ids.subarray(middle, -promptTokens).findIndex((id) => tokenizer.bytes(id)[0] === space);
+  return found < 0 ? 0 : middle + found;
 }
 
 function summaryOf(

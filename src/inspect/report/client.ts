@@ -11,7 +11,9 @@ export function reportClient(): void {
   const page = document.getElementById("report") as HTMLElement;
   const tip = document.getElementById("tip") as HTMLElement;
   const redraw: (() => void)[] = [];
-  let layer = 0;
+  // It opens at the layer whose experts tell most about domain and kind of token: there is most to see.
+  const told = (data.specialisation?.layers ?? []).map(({ domainBits, kindBits }) => domainBits + kindBits);
+  let layer = Math.max(0, told.indexOf(Math.max(...told)));
   let chosen = -1;
 
   const el = (
