@@ -38,7 +38,7 @@ export async function build({ wasm = "always" } = {}) {
   if (native.there && wasm === "for-want-of-native") {
     console.error("wasm kernels: not needed here; npm run build makes them");
   } else console.error(await buildWasm());
-  return (performance.now() - began) / 1000;
+  return { seconds: (performance.now() - began) / 1000, native: native.there };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
