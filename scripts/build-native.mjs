@@ -22,7 +22,6 @@ const isasOf = {
       "-mavx512vl",
       "-mavx512dq",
       "-mfma",
-      "-mf16c",
       "-mprefer-vector-width=512",
     ],
     avx2: ["-DCV_WIDTH=8", "-mavx2", "-mfma"],

@@ -10,14 +10,18 @@ const built = await build({ wasm: "for-want-of-native" }).catch((error) => {
   console.error(`Build failed: ${error.message}`);
   process.exit(1);
 });
-console.error(`Ready: installed in ${installSeconds.toFixed(0)} s, built in ${built.seconds.toFixed(0)} s.\n`);
+console.error(
+  `Ready: installed in ${installSeconds.toFixed(0)} s, built in ${built.seconds.toFixed(0)} s.\n`,
+);
 
 const cli = join(root, "dist/cli/main.js");
 const given = process.argv.slice(2);
 // WebAssembly computes at about half the native rate (docs/log.md); the default run is to end within five minutes there too.
 const wasmSteps = 350;
 if (!built.native && given.length === 0) {
-  console.error(`On WebAssembly the default run is ${wasmSteps} steps; npm start -- --steps 550 does all of it.\n`);
+  console.error(
+    `On WebAssembly the default run is ${wasmSteps} steps; npm start -- --steps 550 does all of it.\n`,
+  );
   given.push("--steps", String(wasmSteps));
 }
 const child = spawn(process.execPath, [cli, "train", ...given], {
