@@ -83,7 +83,7 @@ void attend_block(const AttentionShape& s, const PackedKeys& packed, const float
       if (shrink != 1) scale_row(sum_QP + i * s.padded, sum_QP + i * s.padded, shrink, s.padded);
     }
     product<true>(score_QJ, key_block, 1, packed.values_of(b, g, s, block), s.padded, sum_QP, s.padded, count, s.padded,
-                  least(key_block, s.keys - first));
+                  least(key_block, seen.end - first));
   }
   for (int64_t i = 0; i < count; i++) {
     scale_row(sum_QP + i * s.padded, out + s.query_at(b, first_query + i, h), state_Q[i].inverse_sum(), s.dim);

@@ -15,25 +15,18 @@ template <int rows, int V, bool add>
 CV_INLINE void product_tile(const float* a, int64_t a_row, int64_t a_column, const float* b, int64_t b_row, float* c,
                             int64_t c_row, int64_t depth) {
   vf sum[rows][V];
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < V; j++) sum[i][j] = add ? load(c + i * c_row + j * W) : vf{};
+  CV_UNROLL for (int i = 0; i < rows; i++)
+    CV_UNROLL for (int j = 0; j < V; j++) sum[i][j] = add ? load(c + i * c_row + j * W) : vf{};
   for (int64_t p = 0; p < depth; p++, a += a_column, b += b_row) {
     vf b_V[V];
-#pragma GCC unroll 4
-    for (int j = 0; j < V; j++) b_V[j] = load(b + j * W);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
+    CV_UNROLL for (int j = 0; j < V; j++) b_V[j] = load(b + j * W);
+    CV_UNROLL for (int i = 0; i < rows; i++) {
       const vf a_i = splat(a[i * a_row]);
-#pragma GCC unroll 4
-      for (int j = 0; j < V; j++) sum[i][j] = fma(a_i, b_V[j], sum[i][j]);
+      CV_UNROLL for (int j = 0; j < V; j++) sum[i][j] = fma(a_i, b_V[j], sum[i][j]);
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < V; j++) store(c + i * c_row + j * W, sum[i][j]);
+  CV_UNROLL for (int i = 0; i < rows; i++)
+    CV_UNROLL for (int j = 0; j < V; j++) store(c + i * c_row + j * W, sum[i][j]);
 }
 
 // Rows and vectors of the tile: as many sums as the registers hold beside one row of b and one broadcast.

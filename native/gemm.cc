@@ -84,7 +84,7 @@ class List {
 
   [[gnu::noinline]] void run() {
     if (length_ == 0) return;
-    float* memory = (float*)cv::scratch(0, (size_t)(floats_ + 16) * 4);
+    float* memory = (float*)cv::scratch(0, (floats_ + 16) * (int64_t)sizeof(float));
     for (int p = 0; p < length_; p++) {
       Product& product = products_[p];
       product.packed_a = memory, memory += product.floats_a();

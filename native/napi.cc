@@ -58,20 +58,22 @@ napi_value argument(napi_env env, napi_callback_info info) {
   return value;
 }
 
-// setup(slots: ArrayBuffer)
-napi_value setup(napi_env env, napi_callback_info info) {
+// slots(count: number): ArrayBuffer, the array that call() reads: made once, so that two copies of the JavaScript that meet
+// in one thread write to the same
+napi_value slots(napi_env env, napi_callback_info info) {
   Instance* instance = instance_of(env);
-  napi_value buffer = argument(env, info);
-  void* data = nullptr;
-  size_t length = 0;
-  if (napi_get_arraybuffer_info(env, buffer, &data, &length) != napi_ok) {
-    napi_throw_type_error(env, nullptr, "setup: slots must be an ArrayBuffer");
-    return nullptr;
+  napi_value buffer = nullptr;
+  if (instance->slots != nullptr) {
+    napi_get_reference_value(env, instance->slots_ref, &buffer);
+    return buffer;
   }
-  if (instance->slots_ref != nullptr) napi_delete_reference(env, instance->slots_ref);
+  uint32_t count = 0;
+  void* data = nullptr;
+  napi_get_value_uint32(env, argument(env, info), &count);
+  napi_create_arraybuffer(env, count * sizeof(double), &data, &buffer);
   napi_create_reference(env, buffer, 1, &instance->slots_ref);
   instance->slots = static_cast<double*>(data);
-  return nullptr;
+  return buffer;
 }
 
 // call(kernel: number)
@@ -115,13 +117,6 @@ napi_value release(napi_env env, napi_callback_info) {
   return nullptr;
 }
 
-// cpus(): number
-napi_value cpus(napi_env env, napi_callback_info) {
-  napi_value result = nullptr;
-  napi_create_int32(env, cv::available_cpus(), &result);
-  return result;
-}
-
 // abi(): number, the hash of the table this library was built from
 napi_value abi(napi_env env, napi_callback_info) {
   napi_value result = nullptr;
@@ -162,9 +157,8 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback function;
-  } functions[] = {{"setup", setup},   {"call", call},       {"address", address}, {"detach", detach},
-                   {"retain", retain}, {"release", release}, {"cpus", cpus},       {"isas", list_isas},
-                   {"abi", abi}};
+  } functions[] = {{"slots", slots},   {"call", call},       {"address", address}, {"detach", detach},
+                   {"retain", retain}, {"release", release}, {"isas", list_isas},  {"abi", abi}};
   for (const auto& f : functions) {
     napi_value value;
     napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.function, nullptr, &value);

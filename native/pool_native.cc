@@ -11,9 +11,6 @@
 #include <vector>
 
 #include "pool.h"
-#if defined(__linux__)
-#include <sched.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -91,7 +88,7 @@ thread_local int wanted = 1;
 
 struct Scratch {
   void* memory[8] = {};
-  size_t size[8] = {};
+  int64_t size[8] = {};
   ~Scratch() {
     for (void* m : memory) free(m);
   }
@@ -99,15 +96,6 @@ struct Scratch {
 thread_local Scratch mine;
 
 }  // namespace
-
-int available_cpus() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-  unsigned count = std::thread::hardware_concurrency();
-  return count > 0 ? (int)count : 1;
-}
 
 void set_threads(int count) { wanted = count; }
 int threads() { return wanted; }
@@ -139,14 +127,14 @@ void run_tasks(int64_t tasks, void (*body)(void*, int64_t), void* context) {
   workers->run((int)helpers, tasks, body, context);
 }
 
-void* scratch(int slot, size_t bytes) {
+void* scratch(int slot, int64_t bytes) {
   if (mine.size[slot] < bytes) {
     free(mine.memory[slot]);
     mine.memory[slot] = nullptr;
     mine.size[slot] = 0;
-    size_t rounded = (bytes + bytes / 4 + 4095) / 4096 * 4096;
-    if (posix_memalign(&mine.memory[slot], 64, rounded) != 0) {
-      fprintf(stderr, "conclave: no memory for %zu bytes of scratch\n", rounded);
+    int64_t rounded = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    if (posix_memalign(&mine.memory[slot], 64, (size_t)rounded) != 0) {
+      fprintf(stderr, "conclave: no memory for %lld bytes of scratch\n", (long long)rounded);
       abort();
     }
     mine.size[slot] = rounded;

@@ -4,7 +4,6 @@
 
 namespace cv {
 
-int available_cpus();         // CPUs this process may run on
 void set_threads(int count);  // for the kernels this thread calls from now on
 void retain_pool();           // workers start with the first kernel that needs them
 void release_pool();          // and stop when the last user lets go

@@ -4,7 +4,8 @@
 namespace cv {
 
 // The host's allocator (src/kernels/wasm.ts): frees `address` unless 0, and gives 64-byte aligned memory.
-__attribute__((import_module("env"), import_name("scratch"))) extern "C" void* host_scratch(void* address, size_t bytes);
+// `bytes` is a double because it may be more than an address can say.
+__attribute__((import_module("env"), import_name("scratch"))) extern "C" void* host_scratch(void* address, double bytes);
 
 namespace {
 
@@ -12,7 +13,7 @@ Pool pool;
 int wanted = 1;
 bool may_wait = false;  // a browser's main thread may not
 void* scratch_memory[8];
-size_t scratch_size[8];
+int64_t scratch_size[8];
 
 // WebAssembly has no pause instruction.
 void spin() {
@@ -38,10 +39,15 @@ void run_tasks(int64_t tasks, void (*body)(void*, int64_t), void* context) {
   });
 }
 
-void* scratch(int slot, size_t bytes) {
+void* scratch(int slot, int64_t bytes) {
   if (scratch_size[slot] < bytes) {
-    scratch_size[slot] = bytes + bytes / 4;
-    scratch_memory[slot] = host_scratch(scratch_memory[slot], scratch_size[slot]);
+    // The host throws where it has no memory left: the slot must be empty by then.
+    void* old = scratch_memory[slot];
+    scratch_memory[slot] = nullptr;
+    scratch_size[slot] = 0;
+    const int64_t wished = bytes + bytes / 4;
+    scratch_memory[slot] = host_scratch(old, (double)wished);
+    scratch_size[slot] = wished;
   }
   return scratch_memory[slot];
 }

@@ -2,7 +2,6 @@
 // (std::thread) and pool_wasm.cc (workers on shared memory). A kernel runs on the calling thread and may call
 // parallel() any number of times, never from inside a task.
 #pragma once
-#include <stddef.h>
 #include <stdint.h>
 
 namespace cv {
@@ -23,6 +22,6 @@ inline void parallel(int64_t tasks, const F& f) {
 
 // At least `bytes` of 64-byte aligned memory, valid until the kernel returns. Call on the calling thread only, at most once
 // for each slot (0 to 7) a kernel; contents are undefined.
-void* scratch(int slot, size_t bytes);
+void* scratch(int slot, int64_t bytes);
 
 }  // namespace cv

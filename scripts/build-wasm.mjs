@@ -59,6 +59,8 @@ export async function buildWasm() {
   };
   // One after the other: most of the time is the compiler, itself WebAssembly, warming up.
   const { runClang } = await import("@yowasp/clang");
+  // Loads the compiler in silence; left to its first use, it reports its progress whatever it is told.
+  await runClang(null, {}, { fetchProgress: () => {} });
   for (const [index, own] of Object.values(isas).entries()) {
     const bytes = await compile(runClang, tree, own);
     const file = join(root, files[index]);
@@ -82,7 +84,6 @@ async function compile(runClang, tree, own) {
       {
         stdout: stderr,
         stderr,
-        fetchProgress: () => {},
       },
     );
     if (messages) process.stderr.write(messages);

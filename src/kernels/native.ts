@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ConclaveError, fail } from "../errors.ts";
 import type { Buf, Storage } from "./abi.ts";
@@ -11,8 +12,8 @@ import { routingKernels } from "./routing.ts";
 
 /** What native/napi.cc exports. */
 interface Addon {
-  /** Pins the array that call() reads: instruction set, threads, then the kernel's arguments. */
-  setup(slots: ArrayBuffer): void;
+  /** The array of `count` doubles that call() reads: instruction set, threads, then the kernel's arguments. */
+  slots(count: number): ArrayBuffer;
   call(kernel: number): void;
   address(buffer: ArrayBuffer): number;
   /** Frees an array's memory at once. */
@@ -20,7 +21,6 @@ interface Addon {
   /** Threads run while somebody holds them. */
   retain(): void;
   release(): void;
-  cpus(): number;
   /** Hash of the abi table it was built from. */
   abi(): number;
   isas(): { name: string; runs: boolean }[];
@@ -60,7 +60,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   const { addon, header } = loadAddon();
   const isas = addon.isas();
   const isaPlace = chooseIsa(isas, options.isa);
-  const threads = options.threads ?? addon.cpus();
+  const threads = options.threads ?? availableParallelism();
   const slots = new Float64Array(header, 2 * 8);
   const settings = new Float64Array(header, 0, 2);
   addon.retain();
@@ -161,9 +161,7 @@ function loadAddon(): { addon: Addon; header: ArrayBuffer } {
   if (loaded === undefined) {
     const addon = requireAddon();
     checkAbi("the native library", addon.abi());
-    const header = new ArrayBuffer((2 + slotCount) * 8);
-    addon.setup(header);
-    loaded = { addon, header };
+    loaded = { addon, header: addon.slots(2 + slotCount) };
   }
   return loaded;
 }

@@ -64,6 +64,29 @@ test("wasm memory that grows keeps what it held", async () => {
   kernels.dispose();
 });
 
+test("wasm memory that cannot grow is an error, and what there is stays usable", async () => {
+  const kernels = await createWasmKernels({ threads: 1 });
+  expect(() => kernels.alloc(5 * 2 ** 30)).toThrow(expect.objectContaining({ code: "memory" }));
+  const small = kernels.alloc(64);
+  kernels.run.fill({ out: f32(small), n: 16, value: 3 });
+
+  // Scratch of 2^33 bytes: combineRowsGrad wants one for each of `rows` before it looks at anything.
+  const empty = {
+    y: f32(small),
+    row: f32(small),
+    weight: null,
+    dout: f32(small),
+    dy: f32(small),
+    dweight: null,
+  };
+  const grow = (rows: number): void => kernels.run.combineRowsGrad({ ...empty, tokens: 0, k: 1, n: 0, rows });
+  for (let again = 0; again < 3; again++)
+    expect(() => grow(2 ** 33)).toThrow(expect.objectContaining({ code: "memory" }));
+  grow(1000);
+  expect(await floats(kernels, small, 0, 16)).toEqual(new Float32Array(16).fill(3));
+  kernels.dispose();
+});
+
 async function floats(kernels: Kernels, storage: Storage, offset: number, n: number): Promise<Float32Array> {
   return new Float32Array((await kernels.read(storage, offset, n * 4)).buffer);
 }

@@ -91,7 +91,7 @@ function wishOf(options: SelectOptions): Wish {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     return fail(
       "usage",
-      `threads (CONCLAVE_THREADS) must be a whole number from 1 to 1024, not ${env.CONCLAVE_THREADS ?? threads}`,
+      `threads (CONCLAVE_THREADS) must be a whole number from 1 to 1024, not ${options.threads ?? env.CONCLAVE_THREADS}`,
     );
   }
   const asked = options.kernels ?? (env.CONCLAVE_KERNELS || undefined);

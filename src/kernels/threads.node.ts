@@ -45,7 +45,8 @@ export function startWorker(start: WorkerStart): Promise<{ terminate(): void }> 
     parentPort.postMessage("ready");
     exports.cv_worker(index);
   `;
-  const worker = new Worker(source, { eval: true, workerData: start });
+  // No execArgv: --input-type=module would make the source a module, and preloads would run in every worker.
+  const worker = new Worker(source, { eval: true, workerData: start, execArgv: [] });
   return new Promise((resolve, reject) => {
     worker.once("error", reject);
     worker.once("message", () => {

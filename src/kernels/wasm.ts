@@ -5,6 +5,7 @@ import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { routingKernels } from "./routing.ts";
+import type { WorkerStart } from "./worker-start.ts";
 
 /**
  * The C++ kernels as WebAssembly, in Node and in browsers. One shared linear memory holds everything; workers run the same
@@ -25,6 +26,7 @@ interface Exports {
   cv_quit(): void;
   cv_abi(): number;
   readonly __heap_base: WebAssembly.Global;
+  readonly __stack_pointer: WebAssembly.Global;
 }
 
 const pageBytes = 65536;
@@ -59,16 +61,16 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
   }
   const threads = whyNoThreads() === null ? (options.threads ?? defaultThreads()) : 1;
   const module = await compileWasm(isa);
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: maxPages, shared: true });
+  const memory = newMemory();
   const { exports, heap } = instantiate(module, memory);
   checkAbi(`conclave-${isa}.wasm`, exports.cv_abi());
   exports.cv_setup(threads, mayWait ? 1 : 0);
 
   const slotsAddress = heap.take(slotCount * 8);
-  const workers = await Promise.all(
-    Array.from({ length: threads - 1 }, (_, index) =>
-      startWorker({ module, memory, stack: heap.take(stackBytes) + stackBytes, index }),
-    ),
+  const workers = await startWorkers(
+    Array.from({ length: threads - 1 }, (_, index) => {
+      return { module, memory, stack: heap.take(stackBytes) + stackBytes, index };
+    }),
   );
 
   // Memory that grew is a new buffer; views on the old one see only the old length.
@@ -79,12 +81,20 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
   };
   const address = (storage: Storage): number => addressOf(storage, heap);
   const at = (buf: Buf): number => address(buf.storage) + buf.offset;
+  const stackTop: unknown = exports.__stack_pointer.value;
+  const call = (kernel: number): void => {
+    try {
+      exports.cv_call(kernel, slotsAddress);
+    } finally {
+      exports.__stack_pointer.value = stackTop; // a kernel that finds no scratch memory never returns to put it back
+    }
+  };
 
   return {
     name: "wasm",
     isa,
     threads,
-    run: linearTable({ address, slots: freshSlots, call: (kernel) => exports.cv_call(kernel, slotsAddress) }),
+    run: linearTable({ address, slots: freshSlots, call }),
     routing: routingKernels({
       i32: (buf, n) => new Int32Array(memory.buffer, at(buf), n),
       f32: (buf, n) => new Float32Array(memory.buffer, at(buf), n),
@@ -108,6 +118,19 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
   };
 }
 
+/** All of the workers, or an error and none: a page's policy may forbid them. */
+async function startWorkers(starts: readonly WorkerStart[]): Promise<{ terminate(): void }[]> {
+  const results = await Promise.allSettled(starts.map(async (start) => startWorker(start)));
+  const workers = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const failure = results.find((result) => result.status === "rejected");
+  if (failure === undefined) return workers;
+  for (const worker of workers) worker.terminate();
+  throw new ConclaveError("kernels", `a wasm worker did not start: ${(failure.reason as Error).message}`, {
+    remedy: "one thread (CONCLAVE_THREADS=1) needs no workers",
+    cause: failure.reason,
+  });
+}
+
 /** An instance on the calling thread, with the allocator of its memory. */
 function instantiate(
   module: WebAssembly.Module,
@@ -116,33 +139,41 @@ function instantiate(
   let heap: Heap | undefined;
   const scratch = (address: number, bytes: number): number => {
     if (address !== 0) heap?.give(address >>> 0);
-    return heap?.take(bytes >>> 0) ?? 0;
+    return heap?.take(bytes) ?? 0;
   };
   const instance = new WebAssembly.Instance(module, { env: { memory, scratch } });
   const exports = instance.exports as unknown as Exports;
-  const start = exports.__heap_base.value as number;
-  let end = memory.buffer.byteLength;
-  let first = end - Math.ceil(start / 64) * 64;
-  heap = new Heap(start, (bytes) => {
-    const ready = first;
-    first = 0;
-    if (bytes <= ready) return ready;
-    const before = end;
-    end = growTo(memory, end + bytes - ready);
-    return ready + end - before;
+  let end = Math.ceil((exports.__heap_base.value as number) / 64) * 64; // of what the heap has
+  heap = new Heap(end, (bytes) => {
+    if (end + bytes > memory.buffer.byteLength) growTo(memory, end + bytes);
+    const more = memory.buffer.byteLength - end;
+    end += more;
+    return more;
   });
   return { exports, heap };
 }
 
-/** Grows to at least `bytes`, by a quarter where that is more, and returns the new size. */
-function growTo(memory: WebAssembly.Memory, bytes: number): number {
+/** Shared memory of the largest kind to be had: some browsers refuse to set aside 4 GiB of addresses. */
+function newMemory(): WebAssembly.Memory {
+  for (let maximum = maxPages; maximum > 4096; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
+    } catch {
+      // Ask for less, then give up below.
+    }
+  }
+  return fail("kernels", "this JavaScript engine gives WebAssembly no shared memory");
+}
+
+/** Grows to at least `bytes`, by a quarter where that is more. */
+function growTo(memory: WebAssembly.Memory, bytes: number): void {
   const now = memory.buffer.byteLength / pageBytes;
   const needed = Math.ceil(bytes / pageBytes);
-  const wished = Math.min(maxPages, Math.max(needed, Math.ceil(now * 1.25)));
+  const wished = Math.max(needed, Math.min(maxPages, Math.ceil(now * 1.25)));
   for (const pages of [wished, needed]) {
     try {
       memory.grow(pages - now);
-      return pages * pageBytes;
+      return;
     } catch {
       // Ask for less, then give up below.
     }

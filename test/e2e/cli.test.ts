@@ -249,3 +249,20 @@ async function killAfter(child: ChildProcess, file: string, count: number): Prom
   child.kill("SIGKILL");
   await gone;
 }
+
+test("wasm workers start whatever flags the process was started with", async () => {
+  const kernels = new URL("../../dist/kernels/index.js", import.meta.url).href;
+  const source = `
+    import { createWasmKernels } from "${kernels}";
+    const kernels = await createWasmKernels({ threads: 2 });
+    kernels.dispose();
+    console.log(kernels.threads);
+  `;
+  const printed = await new Promise<string>((resolve, reject) => {
+    execFile(process.execPath, ["--input-type=module", "-e", source], (error, stdout) => {
+      if (error) reject(error);
+      else resolve(stdout.trim());
+    });
+  });
+  expect(printed).toBe("2");
+});

@@ -71,4 +71,26 @@ const cases = Object.entries(shapes).flatMap(([name, shape]) => {
   return [forward, backward];
 });
 
-export const attentionCases: readonly Case[] = cases;
+// A cache holds anything past its last key.
+const cached = (values: Float64Array, filled: number): Float64Array => values.fill(NaN, filled);
+const unfilled = [3, 7].map((queries) => {
+  const shape = { ...plain, queries, keys: 130, queryStart: 70 };
+  const width = shape.kvHeads * shape.dim;
+  const filled = (shape.queryStart + queries) * width;
+  const n = queries * shape.heads * shape.dim;
+  return kernelCase(
+    "attention",
+    `${queries} queries, cache not full`,
+    {
+      q: input(floats(n)),
+      k: input(cached(floats(shape.keys * width), filled)),
+      v: input(cached(floats(shape.keys * width), filled)),
+      out: output(n),
+      lse: output(shape.heads * queries),
+      ...shape,
+    },
+    sumOf(shape.dim + 8),
+  );
+});
+
+export const attentionCases: readonly Case[] = [...cases, ...unfilled];

@@ -26,7 +26,10 @@ const casts = dtypes.flatMap((from) =>
 );
 
 // 1 + 2^-8 lies between two bf16: to even; then the largest, the smallest, and what has no number.
-const edges = [1.00390625, 1.01171875, -1.00390625, 3.4e38, 1e-40, -0, Infinity, -Infinity, NaN];
+// Four times over, to fill the widest vector.
+const edges = [1.00390625, 1.01171875, -1.00390625, 3.4e38, 1e-40, -0, Infinity, -Infinity, NaN].flatMap(
+  (edge) => [edge, edge, edge, edge],
+);
 const edgeCasts = [
   kernelCase(
     "cast",

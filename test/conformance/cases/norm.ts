@@ -51,6 +51,14 @@ const cases = shapes.flatMap(([rows, n]) =>
         { abs: 4e-5, rel: 4e-5 },
       ),
       kernelCase("layerNormGrad", name, { ...gradients, mean, dbias: gradient() }, backward),
+      // Each of weight, bias and their gradients may be absent by itself.
+      kernelCase(
+        "layerNormGrad",
+        `${name}, dbias alone`,
+        { ...gradients, mean, dweight: null, dbias: output(n) },
+        backward,
+      ),
+      kernelCase("rmsNormGrad", `${name}, dx alone`, { ...gradients, dweight: null }, backward),
     ];
   }),
 );

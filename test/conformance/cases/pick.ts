@@ -81,6 +81,12 @@ const combines = [
         },
         sumOf(n),
       ),
+      kernelCase(
+        "combineRowsGrad",
+        `${name}, dy alone`,
+        { ...common, dout: input(floats(tokens * n)), dy: output(rows * n), dweight: null, rows },
+        sumOf(n),
+      ),
     ];
   }),
 );

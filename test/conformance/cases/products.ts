@@ -60,6 +60,9 @@ const gemmShapes: readonly GemmShape[] = [
   { batch: 1, m: 5, n: 7, k: 1025 },
   { batch: 1, m: 200, n: 515, k: 19 },
   { batch: 1, m: 150, n: 100, k: 600 },
+  { batch: 1, m: 7, n: 33, k: 0 },
+  { batch: 1, m: 2, n: 33, k: 0 },
+  { batch: 300, m: 5, n: 3, k: 2 }, // more products than one list holds
 ];
 
 const transposes = gemmShapes.flatMap((shape) =>
@@ -73,6 +76,12 @@ const accumulated = [
 ].flatMap((shape) =>
   flags.flatMap((transB) => flags.map((bf16) => gemm(shape, transB, transB, bf16, { accumulate: true }))),
 );
+
+// One operand larger than what is packed at once: its columns, then its rows, are added in pieces.
+const inPieces = [
+  gemm({ batch: 1, m: 5, n: 33, k: 131_100 }, false, true, false),
+  gemm({ batch: 1, m: 33, n: 5, k: 131_100 }, true, false, true, { accumulate: true }),
+];
 
 const storedTypes = [
   { batch: 1, m: 33, n: 65, k: 17 },
@@ -206,6 +215,7 @@ const oneExpertHasAll = kernelCase(
 export const productCases: readonly Case[] = [
   ...transposes,
   ...accumulated,
+  ...inPieces,
   ...storedTypes,
   ...grouped,
   ...groupedStored,
