@@ -27,6 +27,30 @@ export interface Buf {
   readonly dtype: DType;
 }
 
+/** Functions of one number, for `unary` and its gradient. */
+export const unaryOps = [
+  "neg",
+  "abs",
+  "exp",
+  "log",
+  "sqrt",
+  "rsqrt",
+  "square",
+  "reciprocal",
+  "sigmoid",
+  "tanh",
+  "softplus",
+  "relu",
+  "gelu",
+  "geluTanh",
+  "silu",
+  "normalCdf",
+  "affine",
+  "clamp",
+  "sin",
+  "cos",
+] as const;
+
 export const abi = {
   // ---- memory: any dtype ------------------------------------------------------------------------------
   /** out[i] = value, n elements; i32 takes the truncated value. */
@@ -58,28 +82,7 @@ export const abi = {
   /** out[i] = op(x[i]). affine: alpha*x + beta; clamp: into [alpha, beta]; gelu is the erf form, geluTanh the tanh
    *  form; normalCdf: Phi(x); softplus and sigmoid are stable for any x. out may be x. */
   unary: {
-    op: [
-      "neg",
-      "abs",
-      "exp",
-      "log",
-      "sqrt",
-      "rsqrt",
-      "square",
-      "reciprocal",
-      "sigmoid",
-      "tanh",
-      "softplus",
-      "relu",
-      "gelu",
-      "geluTanh",
-      "silu",
-      "normalCdf",
-      "affine",
-      "clamp",
-      "sin",
-      "cos",
-    ],
+    op: unaryOps as typeof unaryOps,
     x: "buf",
     out: "buf",
     n: "int",
@@ -88,28 +91,7 @@ export const abi = {
   },
   /** dx[i] = dy[i] * op'(x[i]), for the same list; y is op(x). relu'(0) = 0; clamp' is 1 on the closed interval. */
   unaryGrad: {
-    op: [
-      "neg",
-      "abs",
-      "exp",
-      "log",
-      "sqrt",
-      "rsqrt",
-      "square",
-      "reciprocal",
-      "sigmoid",
-      "tanh",
-      "softplus",
-      "relu",
-      "gelu",
-      "geluTanh",
-      "silu",
-      "normalCdf",
-      "affine",
-      "clamp",
-      "sin",
-      "cos",
-    ],
+    op: unaryOps as typeof unaryOps,
     x: "buf",
     y: "buf",
     dy: "buf",
