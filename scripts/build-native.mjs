@@ -31,6 +31,14 @@ const isasOf = {
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
 
+/** All of them, or those that CONCLAVE_BUILD_ISAS lists: a change to a kernel is tried sooner on one. */
+function wantedIsas(isas) {
+  const wanted = process.env.CONCLAVE_BUILD_ISAS?.split(",");
+  return isas && wanted
+    ? Object.fromEntries(Object.entries(isas).filter(([isa]) => wanted.includes(isa)))
+    : isas;
+}
+
 const common = [
   "-std=c++17",
   "-O2",
@@ -104,7 +112,8 @@ const linkFlags =
     : ["-shared", "-pthread", "-static-libgcc", "-static-libstdc++", "-Wl,-z,nodelete"];
 
 /**
- * Builds the native kernels where this machine can. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance.
+ * Builds the native kernels where this machine can. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance; CONCLAVE_BUILD_ISAS
+ * limits the instruction sets.
  * @returns whether they are there now, and one line that says what happened
  */
 export async function buildNative() {
@@ -114,7 +123,7 @@ export async function buildNative() {
     rmSync(join(root, file), { force: true }); // one of older sources would be loaded in WebAssembly's stead
     return { there: false, line: `native kernels: not built, WebAssembly will be used: ${reason}` };
   };
-  const isas = isasOf[process.arch];
+  const isas = wantedIsas(isasOf[process.arch]);
   if (!isas || process.platform === "win32")
     return without(`they are not made for ${process.platform}-${process.arch}`);
   const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
