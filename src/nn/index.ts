@@ -1,4 +1,5 @@
 export { Attention, type AttentionOptions, type KeyValueCache } from "./attention.ts";
+export type { AttentionCache, CachedAttention, CachedPass } from "./cache.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { SwigluMlp } from "./mlp.ts";
