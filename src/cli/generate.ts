@@ -1,43 +1,25 @@
 import { Command } from "commander";
 import { generate } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { labelFor, openModel, precisionOf, promptIds } from "./model.ts";
-import { between, openDevice, whole } from "./options.ts";
+import { labelFor, modelArgument, openModel, precisionOf, promptIds, resolveModel } from "./model.ts";
+import { openDevice } from "./options.ts";
 import { grouped, printJson, remark } from "./output.ts";
+import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
-interface GenerateFlags {
+interface GenerateFlags extends SamplingFlags {
   readonly ids?: string;
-  readonly maxTokens: number;
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK?: number;
-  readonly seed: number;
   readonly label?: string;
   readonly precision: string;
   readonly json?: boolean;
 }
 
 export function generateCommand(): Command {
-  return new Command("generate")
+  const command = new Command("generate")
     .description("Continue a prompt.")
-    .argument("<model>", "model folder")
+    .argument("<model>", modelArgument)
     .argument("[prompt]", "text to continue")
-    .option("--ids <list>", "token ids to continue instead of a text: 1,2,3")
-    .option("--max-tokens <n>", "tokens to write", whole("--max-tokens", 0), 128)
-    .option(
-      "--temperature <x>",
-      "0 takes the most likely token each time",
-      between("--temperature", 0, 100),
-      0.8,
-    )
-    .option(
-      "--top-p <x>",
-      "sample from the smallest set of tokens of this probability",
-      between("--top-p", 0, 1),
-      0.95,
-    )
-    .option("--top-k <n>", "sample from at most this many tokens", whole("--top-k", 1))
-    .option("--seed <n>", "same seed, same text", whole("--seed", 0), 0)
+    .option("--ids <list>", "token ids to continue instead of a text: 1,2,3");
+  return addSamplingFlags(command, { maxTokens: 128 })
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
     .option("--json", 'print {"ids", "text", "timings"}')
@@ -49,16 +31,17 @@ export function generateCommand(): Command {
 }
 
 async function runGenerate(
-  folder: string,
+  argument: string,
   prompt: string | undefined,
   flags: GenerateFlags,
   command: Command,
 ): Promise<void> {
-  const { maxTokens, temperature, topP, topK, seed, json } = flags;
+  const { json } = flags;
   const ctx = context({ precision: precisionOf(flags.precision) });
+  const path = await resolveModel(argument);
   const { device } = await openDevice(command);
-  const { ids, tokenizer } = await promptIds(folder, prompt, flags.ids);
-  const model = await openModel(folder, device);
+  const { ids, tokenizer } = await promptIds(path, prompt, flags.ids);
+  const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
@@ -75,11 +58,7 @@ async function runGenerate(
   const began = performance.now();
   let first = began;
   for await (const { id, finish, index } of generate(model, ids, {
-    maxTokens,
-    temperature,
-    topP,
-    topK,
-    seed,
+    ...samplingOf(flags),
     labels: label === undefined ? undefined : ids.map(() => label),
     ctx,
     signal: stop.signal,

@@ -5,7 +5,7 @@ import { loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
 import { decodeText } from "../formats/text.ts";
 import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
 import { type Decoder, parameterCounts } from "../models/index.ts";
-import { labelFor, openModel, precisionOf } from "./model.ts";
+import { labelFor, modelArgument, openModel, precisionOf, resolveModel } from "./model.ts";
 import { openDevice, whole } from "./options.ts";
 import { grouped, print, printJson, remark, short, table } from "./output.ts";
 
@@ -24,7 +24,7 @@ const defaultWindow = 512;
 export function inspectCommand(): Command {
   return new Command("inspect")
     .description("Show which expert takes which token of a text, and what each specialises in.")
-    .argument("<model>", "model folder")
+    .argument("<model>", modelArgument)
     .argument("[prompt]", "text to route")
     .option("--file <path>", "route the text of this file instead")
     .option("--out <file>", "the report to write", "report.html")
@@ -42,7 +42,7 @@ export function inspectCommand(): Command {
 }
 
 async function runInspect(
-  folder: string,
+  argument: string,
   prompt: string | undefined,
   flags: InspectFlags,
   command: Command,
@@ -50,12 +50,13 @@ async function runInspect(
   if ((prompt === undefined) === (flags.file === undefined))
     fail("usage", "give either a prompt or --file, and not both");
   const precision = precisionOf(flags.precision);
+  const path = await resolveModel(argument);
   const { device } = await openDevice(command);
-  const tokenizer = await loadTokenizer(folder);
+  const tokenizer = await loadTokenizer(path);
   const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
   const ids = tokenizer.encode(text, { addSpecial: true });
   if (text === "") fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
-  const model = await openModel(folder, device);
+  const model = await openModel(path, device);
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
   const { maxPositions } = model.config;
   const { window = Math.min(defaultWindow, maxPositions) } = flags;
@@ -69,8 +70,8 @@ async function runInspect(
     precision,
   });
   if (analysis.layers.length === 0)
-    fail("model", `${folder}: the model has no experts to look at`, "inspect a mixture-of-experts model");
-  await writeFileAtomic(flags.out, reportHtml(reportOf(folder, name, ids.length, model, analysis)));
+    fail("model", `${argument}: the model has no experts to look at`, "inspect a mixture-of-experts model");
+  await writeFileAtomic(flags.out, reportHtml(reportOf(argument, name, ids.length, model, analysis)));
   if (flags.json) printJson({ report: flags.out, tokens: ids.length, ...analysis });
   else show(analysis);
   remark(`report: ${flags.out}`);
@@ -78,16 +79,16 @@ async function runInspect(
 }
 
 function reportOf(
-  folder: string,
+  model: string,
   name: string,
   tokens: number,
-  model: Decoder,
+  decoder: Decoder,
   analysis: Analysis,
 ): ReportData {
-  const counts = parameterCounts(model);
+  const counts = parameterCounts(decoder);
   const experts = analysis.layers[0].counts.length;
   return {
-    title: `${basename(folder)}: where the tokens of ${name === "prompt" ? "a prompt" : name} went`,
+    title: `${basename(model)}: where the tokens of ${name === "prompt" ? "a prompt" : name} went`,
     headline: `${grouped(tokens)} tokens through ${analysis.layers.length} layers of ${experts} experts.`,
     facts: [
       { label: "parameters", value: short(counts.total), note: `${short(counts.active)} active a token` },

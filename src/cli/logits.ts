@@ -3,14 +3,14 @@ import { writeFileAtomic } from "../formats/files.ts";
 import { encodeNpy } from "../formats/index.ts";
 import { logits } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { labelFor, openModel, precisionOf } from "./model.ts";
+import { labelFor, modelArgument, openModel, precisionOf, resolveModel } from "./model.ts";
 import { idList, openDevice } from "./options.ts";
 import { printJson, remark } from "./output.ts";
 
 export function logitsCommand(): Command {
   return new Command("logits")
     .description("Write a model's logits of given tokens to a NumPy file: float32 [tokens, vocabulary].")
-    .argument("<model>", "model folder")
+    .argument("<model>", modelArgument)
     .requiredOption("--ids <list>", "token ids: 1,2,3")
     .requiredOption("--out <file>", "the .npy file to write")
     .option("--label <name>", "what the tokens are, for a model that routes by label")
@@ -19,14 +19,15 @@ export function logitsCommand(): Command {
     .addHelpText("after", "\nExample:\n  conclave logits runs/small-1 --ids 1,2,3 --out logits.npy")
     .action(
       async (
-        folder: string,
+        argument: string,
         flags: { ids: string; out: string; label?: string; precision: string; json?: boolean },
         command: Command,
       ) => {
         const ctx = context({ precision: precisionOf(flags.precision) });
         const ids = idList(flags.ids);
+        const path = await resolveModel(argument);
         const { device } = await openDevice(command);
-        const model = await openModel(folder, device);
+        const model = await openModel(path, device);
         const label = labelFor(model, flags.label);
         const labels = label === undefined ? undefined : ids.map(() => label);
         const data = await logits(model, ids, ctx, labels);

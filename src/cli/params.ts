@@ -1,6 +1,5 @@
 import { Command } from "commander";
-import { fail } from "../errors.ts";
-import { pathExists, readJson } from "../formats/files.ts";
+import { readJson } from "../formats/files.ts";
 import {
   countShape,
   type Decoder,
@@ -14,6 +13,7 @@ import {
   publishedNames,
   weightBytes,
 } from "../models/index.ts";
+import { resolveModel } from "./model.ts";
 import { bytes, print, printJson, short, table } from "./output.ts";
 
 interface Counted {
@@ -24,7 +24,10 @@ interface Counted {
 export function paramsCommand(): Command {
   return new Command("params")
     .description("Count a model's parameters: total, active a token, by part, and the memory they take.")
-    .argument("<model>", "model folder, config.json, or a published model's name")
+    .argument(
+      "<model>",
+      "model folder, .gguf, ORG/NAME that was pulled, config.json, or a published model's name",
+    )
     .option("--json", "print as JSON")
     .addHelpText(
       "after",
@@ -38,6 +41,8 @@ export function paramsCommand(): Command {
     });
 }
 
+const published = `models published, by name: ${publishedNames.join(", ")}`;
+
 async function count(model: string): Promise<Counted> {
   const name = publishedNames.find((known) => known === model.toLowerCase());
   if (name)
@@ -45,17 +50,10 @@ async function count(model: string): Promise<Counted> {
       title: publishedModels[name as PublishedName].title,
       counts: countShape(publishedModels[name as PublishedName]),
     };
-  if (!(await pathExists(model))) {
-    fail(
-      "file-missing",
-      `${model}: no such file or folder, and no published model of that name`,
-      `published models: ${publishedNames.join(", ")}`,
-    );
-  }
-  return { title: model, counts: parameterCounts(await shapesOf(model)) };
+  return { title: model, counts: parameterCounts(await shapesOf(await resolveModel(model, published))) };
 }
 
-/** A model folder, or a config.json by itself. */
+/** A model, or a config.json by itself. */
 async function shapesOf(path: string): Promise<Decoder> {
   return path.endsWith(".json") ? describeConfig(await readJson(path), path) : await describeModel(path);
 }

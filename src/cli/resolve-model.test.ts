@@ -1,0 +1,64 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { hubCacheFolder, parseHubModel } from "../formats/files.ts";
+import { resolveModel } from "./resolve-model.ts";
+
+const commit = "0123456789abcdef0123456789abcdef01234567";
+let root: string;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "conclave-resolve-"));
+  vi.stubEnv("HF_HUB_CACHE", join(root, "hub"));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
+
+async function put(path: string, text = ""): Promise<void> {
+  await mkdir(join(root, path, ".."), { recursive: true });
+  await writeFile(join(root, path), text);
+}
+
+test("the cache is where Hugging Face's libraries have it", () => {
+  expect(hubCacheFolder({ HF_HUB_CACHE: "/a", HF_HOME: "/b" })).toBe("/a");
+  expect(hubCacheFolder({ HF_HOME: "/b", XDG_CACHE_HOME: "/c" })).toBe("/b/hub");
+  expect(hubCacheFolder({ XDG_CACHE_HOME: "/c" })).toBe("/c/huggingface/hub");
+  expect(hubCacheFolder({})).toMatch(/\.cache\/huggingface\/hub$/);
+});
+
+test("names that would leave the cache, or take another's place in it, are no names", () => {
+  expect(parseHubModel("org/name.v1@refs/pr/1")).toEqual({ name: "org/name.v1", revision: "refs/pr/1" });
+  for (const bad of ["../x", "a/..", "a/b/c", "a", "a/b@../../x", "a/b@", "a--b/c", "a\\b/c", "a/b@/etc"])
+    expect(parseHubModel(bad), bad).toBeUndefined();
+});
+
+test("a folder, a file, a cached name, and one file of a cached name", async () => {
+  await put("m/config.json");
+  expect(await resolveModel(join(root, "m"))).toBe(join(root, "m"));
+  await put("x.gguf");
+  expect(await resolveModel(join(root, "x.gguf"))).toBe(join(root, "x.gguf"));
+
+  await put("hub/models--org--name/refs/main", commit);
+  const snapshot = join(root, "hub/models--org--name/snapshots", commit);
+  await put(`hub/models--org--name/snapshots/${commit}/q-00001-of-00002.gguf`);
+  await put(`hub/models--org--name/snapshots/${commit}/q-00002-of-00002.gguf`);
+  expect(await resolveModel("org/name")).toBe(join(snapshot, "q-00001-of-00002.gguf"));
+  expect(await resolveModel(`org/name@${commit}`)).toBe(join(snapshot, "q-00001-of-00002.gguf"));
+  await put(`hub/models--org--name/snapshots/${commit}/other.gguf`);
+  await expect(resolveModel("org/name")).rejects.toThrow(/2 GGUF models: other.gguf, q-00001/);
+  expect(await resolveModel("org/name/other.gguf")).toBe(join(snapshot, "other.gguf"));
+});
+
+test("what is not there is to be pulled", async () => {
+  const remedy = (line: string) =>
+    expect.objectContaining({ code: "file-missing", remedy: expect.stringContaining(line) });
+  await expect(resolveModel("org/none")).rejects.toThrow(remedy("pull org/none"));
+  await expect(resolveModel("org/none/a.gguf@v2")).rejects.toThrow(
+    remedy("pull org/none --revision v2 --file a.gguf"),
+  );
+  await expect(resolveModel(join(root, "nowhere"))).rejects.toThrow(remedy("check the path"));
+  await expect(resolveModel("org/none/../../x.gguf")).rejects.toThrow(remedy("check the path"));
+});

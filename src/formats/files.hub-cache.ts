@@ -1,0 +1,73 @@
+/**
+ * The cache of the Hugging Face hub on this machine, as its own libraries keep it: hub/models--ORG--NAME with blobs/
+ * (the files, by hash), refs/ (the commit of a branch or tag) and snapshots/COMMIT/ (links to blobs, by file name).
+ */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fail } from "../errors.ts";
+import { listFolder } from "./files.folders.ts";
+import { pathExists, readTextIfThere } from "./files.read.ts";
+
+/** A model on the hub. */
+export interface HubModel {
+  /** ORG/NAME */
+  readonly name: string;
+  /** Branch, tag or commit. */
+  readonly revision: string;
+}
+
+const nameExpression = /^[\w.-]{1,96}\/[\w.-]{1,96}$/;
+const revisionExpression = /^\w[\w./-]{0,254}$/;
+export const commitExpression: RegExp = /^[0-9a-f]{40}$/;
+
+/** Reads ORG/NAME or ORG/NAME@REVISION; undefined where the text has another form. */
+export function parseHubModel(text: string): HubModel | undefined {
+  const [name = "", revision = "main", ...rest] = text.split("@");
+  if (rest.length > 0 || !nameExpression.test(name) || !isRevision(revision)) return undefined;
+  // These would lead out of the cache folder, or name another repository's folder.
+  return name.split("/").some((part) => /^\.+$/.test(part) || part.includes("--"))
+    ? undefined
+    : { name, revision };
+}
+
+/** Whether a revision can be a branch, a tag or a commit, and a path below refs/. */
+export function isRevision(text: string): boolean {
+  return revisionExpression.test(text) && !text.split("/").some((part) => part === "" || /^\.+$/.test(part));
+}
+
+/** The cache folder: HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else below ~/.cache. */
+export function hubCacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  if (env.HF_HUB_CACHE) return env.HF_HUB_CACHE;
+  const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+  return join(home, "hub");
+}
+
+/** The folder of a model inside the cache. */
+export function modelFolder({ name }: HubModel, cache: string = hubCacheFolder()): string {
+  return join(cache, `models--${name.replace("/", "--")}`);
+}
+
+/** The snapshot of a cached model, or undefined where it is not in the cache. */
+export async function cachedSnapshot(
+  model: HubModel,
+  cache: string = hubCacheFolder(),
+): Promise<string | undefined> {
+  const folder = modelFolder(model, cache);
+  const ref = (await readTextIfThere(join(folder, "refs", model.revision)))?.trim();
+  const commit = ref ?? model.revision;
+  if (!commitExpression.test(commit)) {
+    if (ref !== undefined) fail("file-damaged", `${join(folder, "refs", model.revision)} holds no commit`);
+    return undefined;
+  }
+  const snapshot = join(folder, "snapshots", commit);
+  return (await pathExists(snapshot)) ? snapshot : undefined;
+}
+
+/** Names of the models in the cache, ORG/NAME, sorted. */
+export async function cachedModels(cache: string = hubCacheFolder()): Promise<string[]> {
+  return (await listFolder(cache)).flatMap((folder) => {
+    const [kind, org, name, ...rest] = folder.split("--");
+    return kind === "models" && name && rest.length === 0 ? [`${org}/${name}`] : [];
+  });
+}
