@@ -21,10 +21,16 @@ module.exports = {
       to: { path: "^src/", pathNot: "^src/(kernels/|errors\\.ts)" },
     },
     {
-      name: "formats import only errors",
+      name: "formats import only errors and the block formats",
       severity: "error",
       from: { path: "^src/formats/", pathNot: "\\.test\\.ts$" },
-      to: { path: "^src/", pathNot: "^src/(formats/|errors\\.ts)" },
+      to: { path: "^src/", pathNot: "^src/(formats/|errors\\.ts|kernels/blocks/)" },
+    },
+    {
+      name: "block formats stand alone",
+      severity: "error",
+      from: { path: "^src/kernels/blocks/", pathNot: "\\.test\\.ts$" },
+      to: { path: "^src/", pathNot: "^src/(kernels/blocks/|errors\\.ts)" },
     },
     {
       name: "tensor, nn and moe do not read files",

@@ -1,4 +1,5 @@
 import { fail } from "../errors.ts";
+import { halfBits, halfTable } from "../kernels/blocks/half.ts";
 
 /**
  * Element types of stored tensors, named as safetensors names them, with their size in bits. The order is that of
@@ -79,7 +80,7 @@ export function fromFloat32(dtype: StoredDType, values: Float32Array<ArrayBuffer
   }
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(values.length);
-  const narrow = dtype === "BF16" ? bf16Bits : f16Bits;
+  const narrow = dtype === "BF16" ? bhalfBits : halfBits;
   for (let i = 0; i < words.length; i++) out[i] = narrow(words[i]!);
   return new Uint8Array(out.buffer);
 }
@@ -98,39 +99,7 @@ export function view<T>(type: TypedArrayOf<T>, bytes: Uint8Array<ArrayBuffer>): 
   return new type(aligned.buffer, aligned.byteOffset, aligned.length / size);
 }
 
-function bf16Bits(word: number): number {
+function bhalfBits(word: number): number {
   if ((word & 0x7fffffff) > 0x7f800000) return (word >>> 16) | 0x40; // keep a NaN whose payload is in the low bits
   return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-}
-
-function f16Bits(word: number): number {
-  const sign = (word >>> 16) & 0x8000;
-  const magnitude = word & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
-  if (magnitude >= 0x47800000) return sign | 0x7c00; // 65536 and above, infinity too; 65520..65535 round up below
-  const exponent = magnitude >>> 23;
-  if (exponent < 102) return sign; // below half of the smallest subnormal, 2^-25
-  const fraction = exponent >= 113 ? magnitude - (112 << 23) : (magnitude & 0x7fffff) | 0x800000;
-  const shift = exponent >= 113 ? 13 : 126 - exponent; // subnormals keep fewer bits
-  const half = fraction >>> shift;
-  const rest = fraction & ((1 << shift) - 1);
-  const midpoint = 1 << (shift - 1);
-  return sign | (half + (rest > midpoint || (rest === midpoint && half % 2 === 1) ? 1 : 0));
-}
-
-let halves: Float32Array | undefined;
-
-/** The value of every f16 bit pattern, made at first use. */
-function halfTable(): Float32Array {
-  if (halves) return halves;
-  halves = new Float32Array(65536);
-  for (let word = 0; word < 65536; word++) {
-    const sign = word & 0x8000 ? -1 : 1;
-    const exponent = (word >>> 10) & 31;
-    const fraction = word & 0x3ff;
-    if (exponent === 31) halves[word] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-    else if (exponent === 0) halves[word] = sign * fraction * 2 ** -24;
-    else halves[word] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-  }
-  return halves;
 }
