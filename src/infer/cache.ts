@@ -1,13 +1,13 @@
 import { fail } from "../errors.ts";
 import type { Decoder } from "../models/index.ts";
-import type { KeyValueCache } from "../nn/index.ts";
-import { type Device, empty, keep, show, type Tensor } from "../tensor/index.ts";
+import type { AttentionCache, CachedAttention } from "../nn/index.ts";
+import { attention, type Device, empty, keep, reshape, show, type Tensor } from "../tensor/index.ts";
 
 /** Room is made for this many positions at first, and doubled from then on. */
 const firstRoom = 64;
 
 /** The keys and values of one layer for one sequence, in memory that grows. G key/value heads, C headDim. */
-export class GrowingCache implements KeyValueCache {
+export class GrowingCache implements AttentionCache {
   private readonly device: Device;
   private readonly row: readonly [kvHeads: number, headDim: number];
   private used = 0;
@@ -23,7 +23,17 @@ export class GrowingCache implements KeyValueCache {
     return this.used;
   }
 
-  append(k: Tensor, v: Tensor): { k: Tensor; v: Tensor } {
+  attend(q_THC: Tensor, k_TGC: Tensor, v_TGC: Tensor | null, options: CachedAttention): Tensor {
+    const whole = (x: Tensor): Tensor => reshape(x, [1, ...x.shape]);
+    const { window, scale } = options;
+    if (!v_TGC || options.chunk || options.sinks_H)
+      fail("state", "key/value cache: values of their own, no chunks and no sinks are what it takes");
+    const queryStart = this.used;
+    const { k, v } = this.append(whole(k_TGC), whole(v_TGC));
+    return reshape(attention(whole(q_THC), k, v, { window, scale, queryStart }), q_THC.shape);
+  }
+
+  private append(k: Tensor, v: Tensor): { k: Tensor; v: Tensor } {
     const [batch, added, ...row] = k.shape;
     if (batch !== 1 || show(row) !== show(this.row) || show(v.shape) !== show(k.shape)) {
       fail(

@@ -7,13 +7,14 @@
 import { fail } from "../errors.ts";
 import type { MoeLayer, MoeOutput, Router } from "../moe/index.ts";
 import {
+  type AttentionCache,
+  consecutive,
   Embedding,
-  type KeyValueCache,
   Linear,
   type Module,
   type NamedParameter,
   RmsNorm,
-  Rotary,
+  type Rotary,
   type Sequence,
   within,
 } from "../nn/index.ts";
@@ -45,7 +46,7 @@ export interface DecoderConfig {
 /** What a block is told besides its input. */
 export interface BlockInputs {
   readonly sequence: Sequence;
-  readonly cache: KeyValueCache | null;
+  readonly cache: AttentionCache | null;
   /** i32 [T], for hash routing. */
   readonly ids_T: Tensor;
   /** The label of each token, for routing by label. */
@@ -66,7 +67,7 @@ export interface Block extends Module {
 
 export interface ForwardOptions {
   /** One for each layer: the tokens continue what these hold (batch 1, inference only). */
-  readonly caches?: readonly KeyValueCache[];
+  readonly caches?: readonly (AttentionCache & { readonly length: number })[];
   readonly labels?: readonly string[];
 }
 
@@ -93,15 +94,16 @@ export abstract class Decoder implements Module {
   readonly norm: RmsNorm;
   /** Null where the embedding is the head. */
   readonly head: Linear | null;
-  private readonly rotary: Rotary;
+  private readonly rotaries: readonly Rotary[];
 
-  constructor(config: DecoderConfig, blocks: readonly Block[]) {
-    const { vocabulary, width, initStd, normEps, headDim, ropeTheta, tied } = config;
+  /** `rotaries`: those that the blocks share, disposed of with the model. */
+  constructor(config: DecoderConfig, blocks: readonly Block[], rotaries: readonly Rotary[]) {
+    const { vocabulary, width, initStd, normEps, tied } = config;
     this.embedding = new Embedding(vocabulary, width, initStd);
     this.blocks = blocks;
     this.norm = new RmsNorm(width, normEps);
     this.head = tied ? null : new Linear(width, vocabulary, { std: initStd });
-    this.rotary = new Rotary(headDim, ropeTheta);
+    this.rotaries = rotaries;
   }
 
   /** Its config.json. */
@@ -139,7 +141,7 @@ export abstract class Decoder implements Module {
   hidden(ids_BS: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
     const [batch, length] = this.checkIds(ids_BS, options);
     const { caches, labels = null } = options;
-    const sequence = this.rotary.sequence(ids_BS.device, batch, length, caches?.[0].length ?? 0);
+    const sequence = consecutive(ids_BS.device, batch, length, caches?.[0].length);
     const ids_T = reshape(ids_BS, [batch * length]);
     const moe: MoeOutput[] = [];
     let x_TD = this.embedding.forward(ids_T);
@@ -163,7 +165,7 @@ export abstract class Decoder implements Module {
   /** Gives the memory of its weights back. An arena they lie in is its maker's to free. */
   dispose(): void {
     for (const [, parameter] of this.tensors()) parameter.dispose();
-    this.rotary.dispose();
+    for (const rotary of this.rotaries) rotary.dispose();
   }
 
   private checkIds(ids_BS: Tensor, { caches }: ForwardOptions): readonly [batch: number, length: number] {

@@ -1,4 +1,4 @@
-export { Attention, type AttentionOptions, type KeyValueCache } from "./attention.ts";
+export { Attention, type AttentionOptions, type QkNorm } from "./attention.ts";
 export type { AttentionCache, CachedAttention, CachedPass } from "./cache.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
@@ -6,4 +6,12 @@ export { SwigluMlp } from "./mlp.ts";
 export { countParameters, type Init, type Module, type NamedParameter, Parameter, within } from "./module.ts";
 export { RmsNorm } from "./norm.ts";
 export { allocate, materialise, type ParameterArena } from "./parameters.ts";
-export { Rotary, rotate, type Sequence } from "./rope.ts";
+export { consecutive, PositionTable, type Sequence } from "./positions.ts";
+export { Rotary, type RotaryOptions, rotate } from "./rope.ts";
+export {
+  type RotaryAngles,
+  type RotaryScaling,
+  type RotarySpec,
+  rotaryAngles,
+  yarnMagnitude,
+} from "./rope-scaling.ts";

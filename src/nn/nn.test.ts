@@ -8,6 +8,7 @@ import { SwigluMlp } from "./mlp.ts";
 import { countParameters, type Module, type NamedParameter, Parameter, within } from "./module.ts";
 import { RmsNorm } from "./norm.ts";
 import { allocate, materialise } from "./parameters.ts";
+import { consecutive } from "./positions.ts";
 import { Rotary, rotate } from "./rope.ts";
 
 const device = new Device(createReferenceKernels());
@@ -87,10 +88,10 @@ test("a tied head scores each row of the embedding", async () => {
 });
 
 test("rotated queries and keys meet by their distance alone, over a table that grows", async () => {
-  const rotary = new Rotary(4, 100);
+  const rotary = new Rotary({ dims: 4, theta: 100 });
   const at = async (position: number, x: number[]): Promise<number[]> => {
     const turned = scope(() =>
-      rotate(tensor(device, x, [1, 1, 1, 4]), rotary.sequence(device, 1, 1, position)),
+      rotate(tensor(device, x, [1, 1, 1, 4]), rotary, consecutive(device, 1, 1, position)),
     );
     return Array.from(await turned.data());
   };
@@ -116,15 +117,15 @@ test("rotated queries and keys meet by their distance alone, over a table that g
 });
 
 test("a table that grows between a forward pass and its backward pass leaves both right", async () => {
-  const rotary = new Rotary(2, 1);
+  const rotary = new Rotary({ dims: 2, theta: 1 });
   const x = tensor(device, [1, 0], [1, 1, 1, 2]);
   let got: Promise<ArrayLike<number>> = Promise.resolve([]);
   watch(x, (grad) => {
     got = grad.data();
   });
   const tape = new Tape();
-  const first = tape.run(() => sum(slice(rotate(x, rotary.sequence(device, 1, 1, 2)), 3, 0, 1)));
-  rotary.sequence(device, 1, 1, 1000);
+  const first = tape.run(() => sum(slice(rotate(x, rotary, consecutive(device, 1, 1, 2)), 3, 0, 1)));
+  rotary.table.upTo(device, 1001);
   tape.backward(first);
   // The first feature of (a, b) turned by 2 is a cos 2 - b sin 2.
   const [da, db] = Array.from(await got);
@@ -134,6 +135,6 @@ test("a table that grows between a forward pass and its backward pass leaves bot
 });
 
 test("attention refuses heads that cannot share", () => {
-  const options = { width: 8, heads: 4, kvHeads: 3, headDim: 2, window: 0, std: 0.02, outStd: 0.02 };
+  const options = { width: 8, heads: 4, kvHeads: 3, headDim: 2, rotary: null };
   expect(() => new Attention(options)).toThrow("attention: 4 heads cannot share 3 key/value heads evenly");
 });

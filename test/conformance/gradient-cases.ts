@@ -49,7 +49,7 @@ export function gradientCases(device: Device): Record<string, readonly Case[]> {
     );
   };
 
-  const table = ops.ropeTable(device, 5, 4, 100);
+  const table = ops.ropeTable(device, 5, ops.ropeFrequencies(4, 100));
   const offsets = ints([0, 2, 2, 5]); // an expert without rows, and a row past the last offset
 
   return {

@@ -17,7 +17,15 @@ import { gradientCases } from "./gradient-cases.ts";
 import { loadKernels } from "./load.ts";
 
 /** Compared by value: in ops-golden.test.ts, and below. */
-const withoutGradient = ["less", "equal", "ropeTable", "adamwStep", "sumSquares", "clipScale"];
+const withoutGradient = [
+  "less",
+  "equal",
+  "ropeFrequencies",
+  "ropeTable",
+  "adamwStep",
+  "sumSquares",
+  "clipScale",
+];
 
 /** Multiples of 1/32: exact in f32 and, below 4, in bf16. */
 function draw(

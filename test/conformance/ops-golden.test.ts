@@ -111,7 +111,7 @@ const computes: Record<string, Compute> = {
   groupedMatmul: ([x, w, offsets], options) => ops.groupedMatmul(x, w, offsets, options),
   attention: ([q, k, v], options) => ops.attention(q, k, v, options),
   rope: ([x, position], { positions, rotary, theta, ...options }) =>
-    ops.rope(x, ops.ropeTable(x.device, positions, rotary, theta), position, options),
+    ops.rope(x, ops.ropeTable(x.device, positions, ops.ropeFrequencies(rotary, theta)), position, options),
 };
 
 function host({ dtype, data }: Packed): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {

@@ -3,7 +3,7 @@
  * width.
  */
 import { z } from "zod";
-import { Attention, type NamedParameter, RmsNorm, SwigluMlp, within } from "../../nn/index.ts";
+import { Attention, type NamedParameter, RmsNorm, Rotary, SwigluMlp, within } from "../../nn/index.ts";
 import { add, type Context, type Tensor } from "../../tensor/index.ts";
 import {
   type Block,
@@ -29,11 +29,11 @@ class MistralBlock implements Block {
   readonly mlpNorm: RmsNorm;
   readonly mlp: SwigluMlp;
 
-  constructor(config: MistralConfig, layer: number) {
+  constructor(config: MistralConfig, rotary: Rotary, layer: number) {
     const outStd = residualStd(config);
     this.layer = layer;
     this.attentionNorm = new RmsNorm(config.width, config.normEps);
-    this.attention = new Attention({ ...config, std: config.initStd, outStd });
+    this.attention = new Attention({ ...config, rotary, std: config.initStd, outStd });
     this.mlpNorm = new RmsNorm(config.width, config.normEps);
     this.mlp = new SwigluMlp(config.width, config.hidden, config.initStd, outStd);
   }
@@ -61,9 +61,11 @@ export class MistralModel extends Decoder {
   readonly expertShare = 1;
 
   constructor(config: MistralConfig) {
+    const rotary = new Rotary({ dims: config.headDim, theta: config.ropeTheta });
     super(
       config,
-      Array.from({ length: config.layers }, (_, layer) => new MistralBlock(config, layer)),
+      Array.from({ length: config.layers }, (_, layer) => new MistralBlock(config, rotary, layer)),
+      [rotary],
     );
     this.config = config;
   }

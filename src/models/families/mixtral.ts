@@ -16,7 +16,7 @@ import {
   SharedExpert,
   SwigluExperts,
 } from "../../moe/index.ts";
-import { Attention, type NamedParameter, RmsNorm, within } from "../../nn/index.ts";
+import { Attention, type NamedParameter, RmsNorm, Rotary, within } from "../../nn/index.ts";
 import { add, type Context, type Tensor } from "../../tensor/index.ts";
 import {
   type Block,
@@ -46,11 +46,11 @@ class MixtralBlock implements Block {
   readonly mlpNorm: RmsNorm;
   readonly moe: MoeLayer;
 
-  constructor(config: MixtralConfig, losses: LossSpec, layer: number) {
+  constructor(config: MixtralConfig, rotary: Rotary, losses: LossSpec, layer: number) {
     const outStd = residualStd(config);
     this.layer = layer;
     this.attentionNorm = new RmsNorm(config.width, config.normEps);
-    this.attention = new Attention({ ...config, std: config.initStd, outStd });
+    this.attention = new Attention({ ...config, rotary, std: config.initStd, outStd });
     this.mlpNorm = new RmsNorm(config.width, config.normEps);
     this.moe = createMoeLayer(config, losses, layer);
   }
@@ -88,9 +88,11 @@ export class MixtralModel extends Decoder {
 
   /** `losses`: coefficients of the auxiliary losses, for training. */
   constructor(config: MixtralConfig, losses: LossSpec = noLosses) {
+    const rotary = new Rotary({ dims: config.headDim, theta: config.ropeTheta });
     super(
       config,
-      Array.from({ length: config.layers }, (_, layer) => new MixtralBlock(config, losses, layer)),
+      Array.from({ length: config.layers }, (_, layer) => new MixtralBlock(config, rotary, losses, layer)),
+      [rotary],
     );
     this.config = config;
   }

@@ -7,7 +7,7 @@ export { type MatmulOptions, matmul } from "./matmul.ts";
 export { layerNorm, rmsNorm } from "./norm.ts";
 export { type AdamwStep, adamwStep, clipScale, sumSquares } from "./optimizer.ts";
 export { max, mean, min, type ReduceOptions, sum } from "./reduce.ts";
-export { type RopeOptions, type RopeTable, rope, ropeTable } from "./rope.ts";
+export { type RopeOptions, type RopeTable, rope, ropeFrequencies, ropeTable } from "./rope.ts";
 export { combineRows, dispatchRows, gatherRows, scatterAddRows } from "./rows.ts";
 export { cast, concat, expand, permute, reshape, slice, transpose } from "./shape.ts";
 export { logSumExp, softmax, takeAlong, topk } from "./softmax.ts";

@@ -13,23 +13,46 @@ export interface RopeTable {
   readonly sin: Tensor;
 }
 
-/** The angles of rotary position embedding (Su et al. 2021, section 3.2.2): pair i of `rotary / 2` turns by position * theta^(-2i / rotary). */
-export function ropeTable(device: Device, positions: number, rotary: number, theta: number): RopeTable {
-  check(Number.isInteger(positions) && positions > 0, "ropeTable", () => `positions is ${positions}`);
+/** Radians a position by which each of `rotary / 2` pairs turns (Su et al. 2021, section 3.2.2): theta^(-2i / rotary) for pair i. */
+export function ropeFrequencies(rotary: number, theta: number): Float64Array {
   check(
     Number.isInteger(rotary) && rotary > 0 && rotary % 2 === 0,
-    "ropeTable",
+    "ropeFrequencies",
     () => `rotary is ${rotary}, not an even number above 0`,
   );
-  check(theta > 0, "ropeTable", () => `theta is ${theta}`);
+  check(theta > 0, "ropeFrequencies", () => `theta is ${theta}`);
   const half = rotary / 2;
+  return Float64Array.from({ length: half }, (_, i) => theta ** (-i / half));
+}
+
+/**
+ * `amplitude` times the cosines and sines of position * frequency, for the positions below `positions`. Frequencies come from
+ * {@link ropeFrequencies}, or are those changed for longer texts.
+ */
+export function ropeTable(
+  device: Device,
+  positions: number,
+  frequencies: Float64Array,
+  amplitude = 1,
+): RopeTable {
+  check(Number.isInteger(positions) && positions > 0, "ropeTable", () => `positions is ${positions}`);
+  check(frequencies.length > 0, "ropeTable", () => "no frequencies");
+  const half = frequencies.length;
   const angles = Float64Array.from(
     { length: positions * half },
-    (_, i) => Math.floor(i / half) * theta ** (-(i % half) / half),
+    (_, i) => Math.floor(i / half) * frequencies[i % half],
   );
   return {
-    cos: tensor(device, Float32Array.from(angles, Math.cos), [positions, half]),
-    sin: tensor(device, Float32Array.from(angles, Math.sin), [positions, half]),
+    cos: tensor(
+      device,
+      Float32Array.from(angles, (angle) => amplitude * Math.cos(angle)),
+      [positions, half],
+    ),
+    sin: tensor(
+      device,
+      Float32Array.from(angles, (angle) => amplitude * Math.sin(angle)),
+      [positions, half],
+    ),
   };
 }
 

@@ -17,7 +17,7 @@ const device = new Device(kernels);
 const f = (...shape: Shape): Tensor => empty(idle, shape);
 const half = (...shape: Shape): Tensor => empty(idle, shape, "bf16");
 const i = (values: readonly number[], shape?: Shape): Tensor => tensor(idle, Int32Array.from(values), shape);
-const table = ops.ropeTable(idle, 4, 4, 10);
+const table = ops.ropeTable(idle, 4, ops.ropeFrequencies(4, 10));
 
 const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ["add: [2, 3] and [4] do not broadcast", () => ops.add(f(2, 3), f(4))],
@@ -72,7 +72,7 @@ const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ],
   ["rmsNorm: weight is [2], not [3]", () => ops.rmsNorm(f(2, 3), f(2), 1e-5)],
   ["layerNorm: bias is [3, 1], not [3]", () => ops.layerNorm(f(2, 3), f(3), f(3, 1), 1e-5)],
-  ["ropeTable: rotary is 3, not an even number above 0", () => ops.ropeTable(idle, 4, 3, 10)],
+  ["ropeFrequencies: rotary is 3, not an even number above 0", () => ops.ropeFrequencies(3, 10)],
   ["rope: the table turns 4 of a head of 2 in [1, 1, 2]", () => ops.rope(f(1, 1, 2), table, i([0]))],
   ["rope: position [2] holds 4; there are 4", () => ops.rope(f(2, 1, 4), table, i([0, 4]))],
   ["rope: position [2] holds -1; the least allowed is 0", () => ops.rope(f(2, 1, 4), table, i([0, -1]))],
