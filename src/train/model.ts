@@ -9,7 +9,11 @@ import type { Role } from "./events.ts";
 const positionsPerSequence = 32;
 
 /** The mixture, or the dense model whose hidden layers are as wide as all the experts that one token passes. No memory is taken. */
-export function modelOf(config: TrainConfig, tokenizer: Tokenizer, role: Role): Decoder {
+export function modelOf(
+  config: TrainConfig,
+  tokenizer: Pick<Tokenizer, "vocabSize" | "bosId" | "eosId">,
+  role: Role,
+): Decoder {
   const { model, data } = config;
   const { width, heads, kvHeads, layers, expertWidth, sharedExperts } = model;
   const routing = inMixtralForm(model.routing);

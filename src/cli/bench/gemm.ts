@@ -1,0 +1,89 @@
+/** `conclave bench gemm`: one product [m,k] x [k,n]. */
+import { Command } from "commander";
+import { type Device, matmul, type Precision, Random, scope, tensor } from "../../tensor/index.ts";
+import { openDevice, whole } from "../options.ts";
+import { print, printJson, table } from "../output.ts";
+import { numbers, parsePrecision } from "./arguments.ts";
+import { machineLine, measureMachine } from "./machine.ts";
+import { type Pass, type Timing, timing } from "./measure.ts";
+
+export interface GemmShape {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+interface GemmTiming extends GemmShape, Timing {
+  readonly dtype: Precision;
+  readonly threads: number;
+}
+
+interface GemmFlags {
+  readonly shape?: readonly GemmShape[];
+  readonly dtype: Precision;
+  readonly runs: number;
+  readonly json?: boolean;
+}
+
+export function gemmBench(): Command {
+  return new Command("gemm")
+    .description("Time a matrix product.")
+    .option("--shape <m,n,k>", "rows, columns, inner size; may be given more than once", collectShape)
+    .option("--dtype <name>", "bf16 or f32", parsePrecision, "f32")
+    .option("--runs <n>", "timed runs of each", whole("--runs", 1), 25)
+    .option("--json", "print as JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n  conclave bench gemm --shape 1024,1024,1024 --kernels wasm --threads 1",
+    )
+    .action(runGemm);
+}
+
+async function runGemm(flags: GemmFlags, command: Command): Promise<void> {
+  const { device } = await openDevice(command);
+  const machine = await measureMachine(device);
+  const results: GemmTiming[] = [];
+  for (const shape of flags.shape ?? [{ m: 1024, n: 1024, k: 1024 }]) {
+    const workload = gemmWorkload(device, shape, flags.dtype);
+    const figures = await timing(device, workload.pass, flags.runs, machine.fmaGflops);
+    results.push({ ...shape, dtype: flags.dtype, threads: machine.threads, ...figures });
+    workload.dispose();
+  }
+  if (flags.json) printJson({ machine, results });
+  else {
+    const rows = results.map((r) => [
+      `${r.m} x ${r.n} x ${r.k}`,
+      r.dtype,
+      r.medianMs.toFixed(2),
+      r.minMs.toFixed(2),
+      r.gflops.toFixed(0),
+      `${(100 * r.shareOfPeak).toFixed(0)} %`,
+    ]);
+    const head = ["m x n x k", "dtype", "median ms", "min ms", "GFLOP/s", "of peak"];
+    print(`${machineLine(machine)}\n\n${table(head, rows)}`);
+  }
+  device.dispose();
+}
+
+export interface GemmWorkload {
+  readonly pass: Pass;
+  dispose(): void;
+}
+
+export function gemmWorkload(device: Device, { m, n, k }: GemmShape, precision: Precision): GemmWorkload {
+  const random = new Random(1, "bench");
+  const a_mk = tensor(device, random.normals(m * k), [m, k]);
+  const b_kn = tensor(device, random.normals(k * n), [k, n]);
+  return {
+    pass: { flops: 2 * m * n * k, body: () => scope(() => void matmul(a_mk, b_kn, { precision })) },
+    dispose() {
+      a_mk.dispose();
+      b_kn.dispose();
+    },
+  };
+}
+
+function collectShape(text: string, before: readonly GemmShape[] = []): GemmShape[] {
+  const [m, n, k] = numbers("--shape", ["m", "n", "k"])(text);
+  return [...before, { m, n, k }];
+}

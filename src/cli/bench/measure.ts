@@ -1,0 +1,54 @@
+import type { Device } from "../../tensor/index.ts";
+
+/** One pass of a benchmark, timed. */
+export interface Timing {
+  readonly runs: number;
+  readonly medianMs: number;
+  readonly minMs: number;
+  /** Of the median. */
+  readonly gflops: number;
+  /** Of what the machine was measured to give at the start. */
+  readonly shareOfPeak: number;
+  /** The most a run held besides what stood before it: activations, gradients, temporaries. */
+  readonly peakBytes: number;
+}
+
+/** Something to time: a warm-up run comes first. */
+export interface Pass {
+  readonly body: () => unknown;
+  /** Floating-point operations of its products. */
+  readonly flops: number;
+}
+
+/** Milliseconds of each of `runs` runs of `body`, awaited, after one that does not count. */
+export async function timesOf(runs: number, body: () => unknown): Promise<number[]> {
+  await body();
+  const times: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const began = performance.now();
+    await body();
+    times.push(performance.now() - began);
+  }
+  return times;
+}
+
+export async function timing(
+  device: Device,
+  { body, flops }: Pass,
+  runs: number,
+  peakGflops: number,
+): Promise<Timing> {
+  const before = device.memory.live;
+  device.resetPeak();
+  const times = (await timesOf(runs, body)).sort((a, b) => a - b);
+  const medianMs = times[Math.floor(times.length / 2)];
+  const gflops = flops / medianMs / 1e6;
+  return {
+    runs,
+    medianMs,
+    minMs: times[0],
+    gflops,
+    shareOfPeak: gflops / peakGflops,
+    peakBytes: device.memory.peak - before,
+  };
+}

@@ -1,0 +1,209 @@
+/** `conclave bench train`: a whole training step. T = B*S tokens, D width, V vocabulary. */
+import { Command } from "commander";
+import { fail } from "../../errors.ts";
+import { parameterCounts } from "../../models/index.ts";
+import { Device, type Precision, Random } from "../../tensor/index.ts";
+import { type Json, Learner, modelOf, resolveConfig, type TrainConfig } from "../../train/index.ts";
+import { openDevice, whole } from "../options.ts";
+import { bytes, grouped, print, printJson, remark, short, table } from "../output.ts";
+import { parsePrecision } from "./arguments.ts";
+import { type Machine, machineLine, measureMachine } from "./machine.ts";
+import { type Pass, type Timing, timing } from "./measure.ts";
+import { type Profile, ProfiledKernels } from "./profile.ts";
+
+export type TrainModelName = "small" | "deep";
+
+/**
+ * The models: "small" is the default preset's; "deep" has 12 layers of 16 experts, where weights (and so AdamW) weigh more against
+ * products. Both keep their vocabulary small, so that the head does not hide the layers.
+ */
+const overridesOf: Readonly<Record<TrainModelName, Json>> = {
+  small: {},
+  deep: {
+    model: {
+      width: 512,
+      layers: 12,
+      heads: 8,
+      kvHeads: 4,
+      expertWidth: 512,
+      routing: { experts: 16, select: { by: "token", k: 2 } },
+    },
+    data: { sequence: 256, batch: 8 },
+  },
+};
+const modelNames = Object.keys(overridesOf) as TrainModelName[];
+
+interface TrainTiming extends Timing {
+  readonly model: TrainModelName;
+  readonly dtype: Precision;
+  readonly threads: number;
+  readonly parameters: number;
+  readonly activeParameters: number;
+  readonly batch: number;
+  readonly sequence: number;
+  readonly tokensPerSecond: number;
+  /** Weights, gradients and AdamW's two means. */
+  readonly stateBytes: number;
+  readonly profile?: Profile;
+}
+
+interface TrainFlags {
+  readonly model?: readonly TrainModelName[];
+  readonly dtype: Precision;
+  readonly runs: number;
+  readonly batch?: number;
+  readonly profile?: boolean;
+  readonly json?: boolean;
+}
+
+export function trainBench(): Command {
+  return new Command("train")
+    .description("Time a whole training step: forward, backward, clipping, AdamW.")
+    .option("--model <name>", `${modelNames.join(" or ")}; may be given more than once`, collectModel)
+    .option("--dtype <name>", "bf16 or f32", parsePrecision, "bf16")
+    .option("--runs <n>", "timed steps of each", whole("--runs", 1), 7)
+    .option("--batch <n>", "windows a step, in place of the model's own", whole("--batch", 1))
+    .option("--profile", "also show where the time of one more step goes")
+    .option("--json", "print as JSON")
+    .addHelpText("after", "\nExample:\n  conclave bench train --model small --profile")
+    .action(runTrain);
+}
+
+async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
+  const { device } = await openDevice(command);
+  const machine = await measureMachine(device);
+  const results: TrainTiming[] = [];
+  for (const model of flags.model ?? modelNames) {
+    const config = trainBenchConfig(model, flags.dtype, flags.batch);
+    remark(
+      `timing ${model}: ${machine.kernels}, ${config.data.batch} x ${config.data.sequence} tokens a step ...`,
+    );
+    const workload = trainWorkload(device, config);
+    const figures = await timing(device, workload.pass, flags.runs, machine.fmaGflops);
+    workload.dispose();
+    device.trim();
+    const profile = flags.profile ? await profileOf(device, config) : undefined;
+    results.push({
+      model,
+      ...describe(workload, config, machine),
+      ...figures,
+      ...rate(config, figures),
+      profile,
+    });
+  }
+  if (flags.json) printJson({ machine, results });
+  else show(machine, results);
+  device.dispose();
+}
+
+/** The configuration that `bench train` trains with; `batch` in place of its own. */
+export function trainBenchConfig(model: TrainModelName, precision: Precision, batch?: number): TrainConfig {
+  const overrides = overridesOf[model];
+  const data = { ...(overrides.data as Json | undefined), ...(batch === undefined ? {} : { batch }) };
+  return resolveConfig({ preset: "small", overrides: { ...overrides, data, precision, steps: 1e6 } });
+}
+
+/** A model in training on random tokens: what `bench train` and bench/peers time. */
+export interface TrainWorkload {
+  /** One step, the next each time. */
+  readonly pass: Pass;
+  readonly parameters: number;
+  readonly activeParameters: number;
+  readonly stateBytes: number;
+  dispose(): void;
+}
+
+export function trainWorkload(device: Device, config: TrainConfig): TrainWorkload {
+  const { vocabSize, batch, sequence } = config.data;
+  const model = modelOf(config, { vocabSize, bosId: 0, eosId: 0 }, "moe");
+  const random = new Random(1, "bench");
+  const ids = Int32Array.from({ length: 64 * sequence }, () => random.integer(vocabSize));
+  const stream = { domain: "random", ids };
+  const corpus = { train: [stream], heldOut: [stream], tokenBytes: new Int32Array(vocabSize).fill(1) };
+  const before = device.memory.live;
+  const learner = new Learner(model, config, corpus, device);
+  const { total, active, activeWithoutEmbedding } = parameterCounts(model);
+  const { layers, heads, headDim } = model.config;
+  // A product with every active weight and, where a token looks at half the window, two with its keys and values; twice that backward.
+  const perToken = 6 * activeWithoutEmbedding + 6 * layers * heads * headDim * sequence;
+  let step = 0;
+  return {
+    pass: { flops: perToken * batch * sequence, body: () => learner.step(++step) },
+    parameters: total,
+    activeParameters: active,
+    stateBytes: device.memory.live - before,
+    dispose: () => learner.dispose(),
+  };
+}
+
+async function profileOf(device: Device, config: TrainConfig): Promise<Profile> {
+  const profiled = new ProfiledKernels(device.kernels);
+  const own = new Device(profiled.kernels);
+  const workload = trainWorkload(own, config);
+  await workload.pass.body(); // fills the pool
+  const profile = await profiled.profile(workload.pass.body);
+  workload.dispose();
+  own.trim();
+  return profile;
+}
+
+function describe(
+  { parameters, activeParameters, stateBytes }: TrainWorkload,
+  { data, precision }: TrainConfig,
+  { threads }: Machine,
+): Omit<TrainTiming, keyof Timing | "model" | "tokensPerSecond" | "profile"> {
+  const { batch, sequence } = data;
+  return { dtype: precision, threads, parameters, activeParameters, batch, sequence, stateBytes };
+}
+
+function rate({ data }: TrainConfig, { medianMs }: Timing): { readonly tokensPerSecond: number } {
+  return { tokensPerSecond: (1000 * data.batch * data.sequence) / medianMs };
+}
+
+function collectModel(text: string, before: readonly TrainModelName[] = []): TrainModelName[] {
+  const name = modelNames.find((known) => known === text);
+  return [
+    ...before,
+    name ?? fail("usage", `--model takes ${modelNames.join(" or ")}, not ${JSON.stringify(text)}`),
+  ];
+}
+
+function show(machine: Machine, results: readonly TrainTiming[]): void {
+  const rows = results.map((r) => [
+    `${r.model} (${short(r.parameters)}, ${short(r.activeParameters)} active)`,
+    r.dtype,
+    `${r.batch} x ${r.sequence}`,
+    r.medianMs.toFixed(0),
+    r.minMs.toFixed(0),
+    grouped(r.tokensPerSecond),
+    r.gflops.toFixed(0),
+    `${(100 * r.shareOfPeak).toFixed(0)} %`,
+    bytes(r.peakBytes),
+    bytes(r.stateBytes),
+  ]);
+  const head = [
+    "model",
+    "dtype",
+    "tokens",
+    "median ms",
+    "min ms",
+    "tokens/s",
+    "GFLOP/s",
+    "of peak",
+    "step memory",
+    "state",
+  ];
+  print(`${machineLine(machine)}\n\n${table(head, rows)}`);
+  for (const { model, profile } of results) if (profile) print(`\n${profileTable(model, profile)}`);
+}
+
+function profileTable(model: TrainModelName, { ms, parts, kernels }: Profile): string {
+  const row = ({ name, calls, ms, share }: Profile["parts"][number]): string[] => [
+    name,
+    calls === 0 ? "" : String(calls),
+    ms.toFixed(1),
+    `${(100 * share).toFixed(1)} %`,
+  ];
+  const rows = [...parts.map(row), [""], ...kernels.map(row)];
+  return table([`${model}: one step of ${ms.toFixed(0)} ms`, "calls", "ms", "share"], rows);
+}
