@@ -2,17 +2,16 @@ import { fail } from "../errors.ts";
 import {
   fromFloat32,
   type StoredDType,
-  type StoredTensor,
   type TensorStore,
   type TensorToStore,
   toFloat32,
 } from "../formats/index.ts";
 import { allocate, type Parameter } from "../nn/index.ts";
-import { type Device, show, type Tensor } from "../tensor/index.ts";
+import { type Device, show, sizeOf, type Tensor } from "../tensor/index.ts";
 import { partOf } from "./counts.ts";
 import type { Decoder } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
-import { type PlacedPart, placedParts } from "./layout.ts";
+import { type FileRun, type PlacedPart, placedParts, runsOf, type StoredRun } from "./layout.ts";
 
 /**
  * How weights are held: all as f32, or the matrices as bf16 (half the memory; norms, biases and routers
@@ -64,9 +63,14 @@ export function modelTensors(model: Decoder, precision: WeightPrecision = "f32")
   const dtype = precision === "bf16" ? "BF16" : "F32";
   const tensors: TensorToStore[] = [];
   for (const [name, parameter] of model.tensors()) {
-    for (const { file, shape, start } of placedParts(model.layout, name, parameter.shape)[0]) {
+    for (const { run, shape, start, transform } of placedParts(model.layout, name, parameter.shape)[0]) {
+      if (transform || run.size !== sizeOf(run.shape))
+        fail(
+          "model",
+          `saving ${name}: its files hold it in a form (${transform?.name ?? "fused"}) that is only read`,
+        );
       tensors.push({
-        name: file,
+        name: run.file,
         dtype,
         shape,
         bytes: () => storedBytes(parameter.value.view(shape, start), dtype),
@@ -90,12 +94,11 @@ function planReading(model: Decoder, store: TensorStore): PlannedPart[] {
   const unread = new Set([...store.tensors.keys()].filter((name) => !isRedundant(name, model)));
   for (const [name, parameter] of model.tensors()) {
     const ways = placedParts(model.layout, name, parameter.shape);
-    for (const part of ways.find((way) => store.tensors.has(way[0].file)) ?? ways[0]) {
-      const stored =
-        store.tensors.get(part.file) ??
-        fail("model", `the weights have no tensor ${part.file} (for ${name})`);
-      checkPart(stored, part);
-      unread.delete(part.file);
+    const isThere = ([first]: readonly PlacedPart[]): boolean =>
+      runsOf(first).every(({ file }) => store.tensors.has(file));
+    for (const part of ways.find(isThere) ?? ways[0]) {
+      checkPart(part, name, store);
+      for (const { file } of runsOf(part)) unread.delete(file);
       plan.push({ part, parameter });
     }
   }
@@ -112,22 +115,44 @@ function isRedundant(file: string, model: Decoder): boolean {
   return (model.tied && file === "lm_head.weight") || file.endsWith("rotary_emb.inv_freq");
 }
 
-function checkPart(stored: StoredTensor, { file, shape }: PlacedPart): void {
-  if (show(stored.shape) !== show(shape))
-    fail("model", `the tensor ${file} has shape ${show(stored.shape)}; config.json makes it ${show(shape)}`);
-  if (!["F32", "F16", "BF16", "F64"].includes(stored.dtype)) {
-    fail("model", `the tensor ${file} is stored as ${stored.dtype}; F32, F16, BF16 and F64 can be read`);
+function checkPart(part: PlacedPart, name: string, store: TensorStore): void {
+  for (const [i, { file, shape }] of runsOf(part).entries()) {
+    const stored =
+      store.tensors.get(file) ?? fail("model", `the weights have no tensor ${file} (for ${name})`);
+    if (show(stored.shape) !== show(shape))
+      fail(
+        "model",
+        `the tensor ${file} has shape ${show(stored.shape)}; config.json makes it ${show(shape)}`,
+      );
+    const readable = part.transform?.dtypes[i] ?? plainDTypes;
+    if (!readable.includes(stored.dtype))
+      fail("model", `the tensor ${file} is stored as ${stored.dtype}; ${listed(readable)} can be read`);
   }
+}
+
+const plainDTypes: readonly StoredDType[] = ["F32", "F16", "BF16", "F64"];
+
+/** "F32, F16 and F64". */
+function listed(names: readonly string[]): string {
+  return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
 async function readParts(plan: readonly PlannedPart[], store: TensorStore): Promise<void> {
   for (const { part, parameter } of plan) {
-    const { dtype } = store.tensors.get(part.file)!;
-    const bytes = await store.read(part.file);
+    const runs: StoredRun[] = [];
+    for (const run of runsOf(part)) runs.push(await readRun(run, store));
+    const { dtype, bytes } = part.transform?.read(runs) ?? runs[0];
     const into = parameter.value.view(part.shape, part.start);
     into.write(into.dtype === "bf16" ? toBf16(dtype, bytes) : toFloat32(dtype, bytes));
     into.dispose();
   }
+}
+
+async function readRun({ file, shape, start, size }: FileRun, store: TensorStore): Promise<StoredRun> {
+  const { dtype, byteLength } = store.tensors.get(file)!;
+  const bytesPerElement = byteLength / Math.max(1, sizeOf(shape));
+  const bytes = await store.read(file, start * bytesPerElement, (start + size) * bytesPerElement);
+  return { dtype, bytes };
 }
 
 /** The bits of stored floats as bf16, rounded to nearest even. */

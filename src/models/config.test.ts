@@ -121,11 +121,16 @@ test.each<[Record<string, unknown>, string]>([
   );
 });
 
-test("an architecture that is not supported is named", () => {
-  expect(() => describeConfig({ architectures: ["LlamaForCausalLM"] })).toThrow(
-    'architectures is ["LlamaForCausalLM"]; supported: MixtralForCausalLM, MistralForCausalLM',
+test("a family or architecture that is not supported is named", () => {
+  expect(() => describeConfig({ model_type: "t5", architectures: ["T5Model"] })).toThrow(
+    'config.json: model_type is "t5"; supported: mixtral, mistral',
   );
-  expect(() => describeConfig(null)).toThrow("architectures is missing");
+  expect(() => describeConfig(null)).toThrow("model_type is missing");
+  expect(() =>
+    describeConfig({ ...mixtral8x7b, architectures: ["MixtralForSequenceClassification"] }, "x/config.json"),
+  ).toThrow(
+    'x/config.json: architectures is ["MixtralForSequenceClassification"]; a mixtral that can be run is MixtralForCausalLM',
+  );
 });
 
 test.each<[string, Record<string, unknown>, string[]]>([

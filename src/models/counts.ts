@@ -82,10 +82,12 @@ export function parameterCounts(model: Countable): ParameterCounts {
   return summarise(totals, model.expertShare, model.tied);
 }
 
-/** The first of these that stands in a parameter's dotted name decides its part. */
+/** The last of these that stands in a parameter's dotted name decides its part. */
 const segments: Readonly<Record<string, Part>> = {
   attentionNorm: "norms",
   mlpNorm: "norms",
+  qNorm: "norms",
+  kNorm: "norms",
   norm: "norms",
   embedding: "embedding",
   head: "head",
@@ -93,15 +95,13 @@ const segments: Readonly<Record<string, Part>> = {
   router: "router",
   experts: "experts",
   shared: "mlp",
-  sharedGate: "mlp",
   mlp: "mlp",
 };
 
 /** The part of a parameter of one of our decoders. */
 export function partOf(name: string): Part {
-  for (const segment of name.split(".")) {
-    if (Object.hasOwn(segments, segment)) return segments[segment];
-  }
+  const segment = name.split(".").findLast((one) => Object.hasOwn(segments, one));
+  if (segment) return segments[segment];
   return fail("model", `parameterCounts: no part is known for the parameter ${name}`);
 }
 

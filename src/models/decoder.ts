@@ -5,20 +5,21 @@
  * B batch, S sequence, T = B*S tokens, D width, V vocabulary.
  */
 import { fail } from "../errors.ts";
-import type { MoeLayer, MoeOutput, Router } from "../moe/index.ts";
+import { activeShare, type MoeOutput, type Router } from "../moe/index.ts";
 import {
   type AttentionCache,
   consecutive,
+  countParameters,
   Embedding,
   Linear,
   type Module,
   type NamedParameter,
   RmsNorm,
   type Rotary,
-  type Sequence,
   within,
 } from "../nn/index.ts";
-import { type Context, reshape, show, type Tensor } from "../tensor/index.ts";
+import { affine, type Context, reshape, show, type Tensor } from "../tensor/index.ts";
+import type { Block } from "./block.ts";
 import type { FileLayout } from "./layout.ts";
 
 /** What all families' configs say, in our words. Sizes in elements, positions in tokens. */
@@ -32,8 +33,6 @@ export interface DecoderConfig {
   readonly maxPositions: number;
   readonly ropeTheta: number;
   readonly normEps: number;
-  /** A token attends to this many positions, itself included; 0: to all before it. */
-  readonly window: number;
   /** The head is the embedding. */
   readonly tied: boolean;
   /** Standard deviation of the initial weights. */
@@ -41,28 +40,6 @@ export interface DecoderConfig {
   readonly bosId: number | null;
   readonly eosIds: readonly number[];
   readonly padId: number | null;
-}
-
-/** What a block is told besides its input. */
-export interface BlockInputs {
-  readonly sequence: Sequence;
-  readonly cache: AttentionCache | null;
-  /** i32 [T], for hash routing. */
-  readonly ids_T: Tensor;
-  /** The label of each token, for routing by label. */
-  readonly labels: readonly string[] | null;
-}
-
-export interface BlockOutput {
-  readonly x_TD: Tensor;
-  /** What its MoE layer did; null for a dense block. */
-  readonly moe: MoeOutput | null;
-}
-
-export interface Block extends Module {
-  /** Its mixture of experts; null in a dense block. */
-  readonly moe: MoeLayer | null;
-  forward(x_TD: Tensor, inputs: BlockInputs, ctx: Context): BlockOutput;
 }
 
 export interface ForwardOptions {
@@ -83,27 +60,40 @@ export interface ModelOutput {
   readonly moe: readonly MoeOutput[];
 }
 
-export abstract class Decoder implements Module {
-  abstract readonly config: DecoderConfig;
+/** What a family builds its decoder from. */
+export interface DecoderParts {
+  readonly block: (layer: number) => Block;
+  /** Those that the blocks share; disposed of with the model. */
+  readonly rotaries: readonly Rotary[];
+  /** Multiplies what the embedding gives (Granite); default 1. */
+  readonly embeddingScale?: number;
+  /** Multiplies the logits; default 1. */
+  readonly logitScale?: number;
+}
+
+export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> implements Module {
+  readonly config: Config;
   /** Where its parameters stand in files. */
   abstract readonly layout: FileLayout;
-  /** The share of its experts that one token passes. */
-  abstract readonly expertShare: number;
   readonly embedding: Embedding;
   readonly blocks: readonly Block[];
   readonly norm: RmsNorm;
   /** Null where the embedding is the head. */
   readonly head: Linear | null;
   private readonly rotaries: readonly Rotary[];
+  private readonly embeddingScale: number;
+  private readonly logitScale: number;
 
-  /** `rotaries`: those that the blocks share, disposed of with the model. */
-  constructor(config: DecoderConfig, blocks: readonly Block[], rotaries: readonly Rotary[]) {
-    const { vocabulary, width, initStd, normEps, tied } = config;
+  constructor(config: Config, { block, rotaries, embeddingScale = 1, logitScale = 1 }: DecoderParts) {
+    const { vocabulary, width, layers, initStd, normEps, tied } = config;
+    this.config = config;
     this.embedding = new Embedding(vocabulary, width, initStd);
-    this.blocks = blocks;
+    this.blocks = Array.from({ length: layers }, (_, layer) => block(layer));
     this.norm = new RmsNorm(width, normEps);
     this.head = tied ? null : new Linear(width, vocabulary, { std: initStd });
     this.rotaries = rotaries;
+    this.embeddingScale = embeddingScale;
+    this.logitScale = logitScale;
   }
 
   /** Its config.json. */
@@ -113,11 +103,25 @@ export abstract class Decoder implements Module {
    * Keys of its config that other libraries would not obey when they run its files; none where they give
    * the same logits.
    */
-  abstract beyondFamily(): readonly string[];
+  beyondFamily(): readonly string[] {
+    return [];
+  }
 
   /** Of the mixture layers, in order. */
   get routers(): readonly Router[] {
     return this.blocks.flatMap(({ moe }) => (moe ? [moe.router] : []));
+  }
+
+  /** The share of the experts' weights that one token passes; 1 for a dense model. */
+  get expertShare(): number {
+    let [total, active] = [0, 0];
+    for (const { moe } of this.blocks) {
+      if (!moe) continue;
+      const weights = countParameters(moe.experts);
+      total += weights;
+      active += weights * activeShare(moe.router.spec);
+    }
+    return total === 0 ? 1 : active / total;
   }
 
   get tied(): boolean {
@@ -144,7 +148,7 @@ export abstract class Decoder implements Module {
     const sequence = consecutive(ids_BS.device, batch, length, caches?.[0].length);
     const ids_T = reshape(ids_BS, [batch * length]);
     const moe: MoeOutput[] = [];
-    let x_TD = this.embedding.forward(ids_T);
+    let x_TD = scaled(this.embedding.forward(ids_T), this.embeddingScale);
     ctx.tap("embedding", -1, x_TD);
     for (const [layer, block] of this.blocks.entries()) {
       const output = block.forward(x_TD, { sequence, cache: caches?.[layer] ?? null, ids_T, labels }, ctx);
@@ -157,7 +161,8 @@ export abstract class Decoder implements Module {
 
   /** x_TD of {@link hidden} -> logits [T, V]. */
   logits(x_TD: Tensor, ctx: Context): Tensor {
-    const logits_TV = this.head ? this.head.forward(x_TD, ctx) : this.embedding.logits(x_TD, ctx);
+    const raw_TV = this.head ? this.head.forward(x_TD, ctx) : this.embedding.logits(x_TD, ctx);
+    const logits_TV = scaled(raw_TV, this.logitScale);
     ctx.tap("logits", -1, logits_TV);
     return logits_TV;
   }
@@ -181,6 +186,10 @@ export abstract class Decoder implements Module {
       fail("shape", `forward: ${end} positions; the model has ${maxPositions}`, "give fewer tokens");
     return [batch, length];
   }
+}
+
+function scaled(x: Tensor, factor: number): Tensor {
+  return factor === 1 ? x : affine(x, factor, 0);
 }
 
 /**

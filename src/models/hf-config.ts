@@ -3,7 +3,8 @@ import { fail } from "../errors.ts";
 import { firstIssue } from "../moe/index.ts";
 import type { DecoderConfig } from "./decoder.ts";
 
-const size = z.int().min(1);
+/** A size: a whole number of 1 or more. */
+export const size: z.ZodType<number> = z.int().min(1);
 const id = z.int().min(0);
 const ropeParameters = z.strictObject({
   rope_type: z.literal("default").default("default"),
@@ -17,7 +18,6 @@ const ropeParameters = z.strictObject({
 export interface DecoderJson {
   readonly vocab_size: number;
   readonly hidden_size: number;
-  readonly intermediate_size: number;
   readonly num_hidden_layers: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number | null | undefined;
@@ -29,7 +29,6 @@ export interface DecoderJson {
   readonly rope_theta: number | undefined;
   readonly rope_scaling: null | undefined;
   readonly rope_parameters: { readonly rope_type: "default"; readonly rope_theta: number } | undefined;
-  readonly sliding_window: number | null | undefined;
   readonly tie_word_embeddings: boolean;
   readonly bos_token_id: number | null;
   readonly eos_token_id: number | number[] | null;
@@ -40,7 +39,6 @@ export interface DecoderJson {
 export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<DecoderJson[Key]> } = {
   vocab_size: size,
   hidden_size: size,
-  intermediate_size: size,
   num_hidden_layers: size,
   num_attention_heads: size,
   num_key_value_heads: size.nullable().optional(),
@@ -52,7 +50,6 @@ export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<Decod
   rope_theta: z.number().gt(0).optional(),
   rope_scaling: z.null("scaled rotary positions are not supported").optional(),
   rope_parameters: ropeParameters.optional(),
-  sliding_window: size.nullable().optional(),
   tie_word_embeddings: z.boolean().default(false),
   bos_token_id: id.nullable().default(null),
   eos_token_id: z
@@ -62,8 +59,8 @@ export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<Decod
   pad_token_id: id.nullable().default(null),
 };
 
-/** Keys that say nothing about what a model computes when it is run. */
-const ignored: ReadonlySet<string> = new Set([
+/** Keys that say nothing about what a model computes when it is run, in any family. */
+const ignored: readonly string[] = [
   "_name_or_path",
   "architectures",
   "attention_dropout",
@@ -76,21 +73,30 @@ const ignored: ReadonlySet<string> = new Set([
   "torch_dtype",
   "transformers_version",
   "use_cache",
-]);
+];
 
 /** What a family does not say in the file where another does: transformers' own defaults. */
 export interface FamilyDefaults {
-  readonly kvHeads: number;
+  /** "heads": as many as there are heads. */
+  readonly kvHeads: number | "heads";
   readonly ropeTheta: number;
   readonly normEps: number;
-  readonly window: number;
 }
 
-/** Reads config.json by `schema`. Errors ("config") name `source`, the key and what is wrong. */
-export function parseConfig<T>(schema: z.ZodType<T>, json: unknown, source: string): T {
+/**
+ * Reads config.json by `schema`, without the keys that no family needs and those that this one does not
+ * (`unused`). Errors ("config") name `source`, the key and what is wrong.
+ */
+export function parseConfig<T>(
+  schema: z.ZodType<T>,
+  json: unknown,
+  source: string,
+  unused: readonly string[] = [],
+): T {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     fail("config", `${source}: not a JSON object`);
-  const known = Object.fromEntries(Object.entries(json).filter(([key]) => !ignored.has(key)));
+  const passed = new Set([...ignored, ...unused]);
+  const known = Object.fromEntries(Object.entries(json).filter(([key]) => !passed.has(key)));
   const result = schema.safeParse(known);
   if (result.success) return result.data;
   return fail("config", `${source}: ${firstIssue(result.error)}`);
@@ -101,7 +107,8 @@ export function readDecoder(json: DecoderJson, defaults: FamilyDefaults, source:
   const refuse = (key: string, what: string): never => fail("config", `${source}: ${key}: ${what}`);
   const width = json.hidden_size;
   const heads = json.num_attention_heads;
-  const kvHeads = json.num_key_value_heads === null ? heads : (json.num_key_value_heads ?? defaults.kvHeads);
+  const given = json.num_key_value_heads === undefined ? defaults.kvHeads : json.num_key_value_heads;
+  const kvHeads = given === null || given === "heads" ? heads : given;
   const headDim = json.head_dim ?? width / heads;
   if (heads % kvHeads !== 0)
     refuse("num_key_value_heads", `${kvHeads} does not divide num_attention_heads (${heads})`);
@@ -119,7 +126,6 @@ export function readDecoder(json: DecoderJson, defaults: FamilyDefaults, source:
     maxPositions: json.max_position_embeddings,
     ropeTheta: json.rope_parameters?.rope_theta ?? json.rope_theta ?? defaults.ropeTheta,
     normEps: json.rms_norm_eps ?? defaults.normEps,
-    window: json.sliding_window === undefined ? defaults.window : (json.sliding_window ?? 0),
     tied: json.tie_word_embeddings,
     initStd: json.initializer_range,
     bosId: json.bos_token_id,
@@ -146,7 +152,6 @@ export function writeDecoder(config: DecoderConfig): Record<string, unknown> {
     initializer_range: config.initStd,
     rms_norm_eps: config.normEps,
     rope_theta: config.ropeTheta,
-    sliding_window: config.window === 0 ? null : config.window,
     tie_word_embeddings: config.tied,
     bos_token_id: config.bosId,
     eos_token_id: eosIds.length === 0 ? null : eosIds.length === 1 ? eosIds[0] : eosIds,
@@ -154,8 +159,21 @@ export function writeDecoder(config: DecoderConfig): Record<string, unknown> {
   };
 }
 
+/** sliding_window as we say it: 0 where there is none. */
+export function readWindow(slidingWindow: number | null): number {
+  return slidingWindow ?? 0;
+}
+
+export function writeWindow(window: number): number | null {
+  return window === 0 ? null : window;
+}
+
 const floatKeys = [
+  "attention_multiplier",
+  "embedding_multiplier",
   "initializer_range",
+  "logits_scaling",
+  "residual_multiplier",
   "rms_norm_eps",
   "rope_theta",
   "router_aux_loss_coef",

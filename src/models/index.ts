@@ -1,4 +1,14 @@
 export {
+  type Block,
+  type BlockInputs,
+  type BlockOutput,
+  PreNormBlock,
+  type PreNormOptions,
+  type SelfAttention,
+  type SwigluMixtureOptions,
+  swigluMixture,
+} from "./block.ts";
+export {
   modelTensors,
   type ReadOptions,
   readModel,
@@ -18,11 +28,9 @@ export {
   weightBytes,
 } from "./counts.ts";
 export {
-  type Block,
-  type BlockInputs,
-  type BlockOutput,
   Decoder,
   type DecoderConfig,
+  type DecoderParts,
   type ForwardOptions,
   type HiddenStates,
   type ModelOutput,

@@ -52,6 +52,7 @@ export {
   simulateRoute,
 } from "./simulate.ts";
 export {
+  activeShare,
   type BiasSpec,
   type CapacitySpec,
   capacityOf,

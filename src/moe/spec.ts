@@ -80,6 +80,13 @@ export function picksOf(spec: RoutingSpec): number | null {
   }
 }
 
+/** The share of the experts that a token passes: at most (top-p), on average (expert choice), or exactly. */
+export function activeShare(spec: RoutingSpec): number {
+  const { select, experts } = spec;
+  if (select.by === "soft") return 1;
+  return Math.min(1, (select.by === "expert" ? select.capacityFactor : picksOf(spec)!) / experts);
+}
+
 /** Columns of the gate's logits: E, or one for each slot (an expert's slots together). */
 export function columnsOf(spec: RoutingSpec): number {
   return spec.select.by === "soft" ? spec.experts * spec.select.slots : spec.experts;

@@ -108,7 +108,7 @@ test.each(["mixtral", "mistral"])("%s has transformers' training loss and gradie
   const grads = new Map<string, Tensor>();
   for (const [own, parameter] of model.tensors()) {
     const grad = full(device, parameter.shape, 0);
-    grads.set(placedParts(model.layout, own, parameter.shape)[0][0].file, grad);
+    grads.set(placedParts(model.layout, own, parameter.shape)[0][0].run.file, grad);
     watch(parameter.value, (contribution) => addInto(grad, contribution));
   }
   const tape = new Tape();

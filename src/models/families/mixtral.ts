@@ -7,31 +7,32 @@ import { z } from "zod";
 import { fail } from "../../errors.ts";
 import {
   type LossSpec,
-  MoeLayer,
   noLosses,
   parseRoutingSpec,
   picksOf,
   type RoutingSpec,
   routingSpecSchema,
-  SharedExpert,
-  SwigluExperts,
 } from "../../moe/index.ts";
-import { Attention, type NamedParameter, RmsNorm, Rotary, within } from "../../nn/index.ts";
-import { add, type Context, type Tensor } from "../../tensor/index.ts";
+import { Attention, Rotary } from "../../nn/index.ts";
+import { PreNormBlock, swigluMixture } from "../block.ts";
+import { Decoder, type DecoderConfig, residualStd } from "../decoder.ts";
 import {
-  type Block,
-  type BlockInputs,
-  type BlockOutput,
-  Decoder,
-  type DecoderConfig,
-  residualStd,
-} from "../decoder.ts";
-import { decoderKeys, type FamilyDefaults, parseConfig, readDecoder, writeDecoder } from "../hf-config.ts";
-import { attentionParts, decoderParts, type FileLayout, part } from "../layout.ts";
+  decoderKeys,
+  type FamilyDefaults,
+  parseConfig,
+  readDecoder,
+  readWindow,
+  size,
+  writeDecoder,
+  writeWindow,
+} from "../hf-config.ts";
+import { attentionParts, decoderParts, eachExpert, type FileLayout, part } from "../layout.ts";
 
 export interface MixtralConfig extends DecoderConfig {
   /** F. */
   readonly expertHidden: number;
+  /** A token attends to this many positions, itself included; 0: to all before it. */
+  readonly window: number;
   readonly routing: RoutingSpec;
   /** Hidden width of an expert that every token passes; 0: none. */
   readonly sharedHidden: number;
@@ -39,82 +40,35 @@ export interface MixtralConfig extends DecoderConfig {
   readonly balanceCoefficient: number;
 }
 
-class MixtralBlock implements Block {
-  readonly layer: number;
-  readonly attentionNorm: RmsNorm;
-  readonly attention: Attention;
-  readonly mlpNorm: RmsNorm;
-  readonly moe: MoeLayer;
-
-  constructor(config: MixtralConfig, rotary: Rotary, losses: LossSpec, layer: number) {
-    const outStd = residualStd(config);
-    this.layer = layer;
-    this.attentionNorm = new RmsNorm(config.width, config.normEps);
-    this.attention = new Attention({ ...config, rotary, std: config.initStd, outStd });
-    this.mlpNorm = new RmsNorm(config.width, config.normEps);
-    this.moe = createMoeLayer(config, losses, layer);
-  }
-
-  *tensors(): Iterable<NamedParameter> {
-    yield* within("attentionNorm", this.attentionNorm);
-    yield* within("attention", this.attention);
-    yield* within("mlpNorm", this.mlpNorm);
-    yield* within("moe", this.moe);
-  }
-
-  forward(x_TD: Tensor, { sequence, cache, ids_T, labels }: BlockInputs, ctx: Context): BlockOutput {
-    const attended_TD = this.attention.forward(this.attentionNorm.forward(x_TD), sequence, cache, ctx);
-    ctx.tap("attention", this.layer, attended_TD);
-    const middle_TD = add(x_TD, attended_TD);
-    const moe = this.moe.forward(this.mlpNorm.forward(middle_TD), ctx, { tokenIds: ids_T, labels });
-    ctx.tap("mlp", this.layer, moe.y);
-    return { x_TD: add(middle_TD, moe.y), moe };
-  }
-}
-
-function createMoeLayer(config: MixtralConfig, losses: LossSpec, layer: number): MoeLayer {
-  const { width, routing, expertHidden, sharedHidden, initStd: std } = config;
-  const outStd = residualStd(config);
-  const experts = new SwigluExperts({ count: routing.experts, width, hidden: expertHidden, std, outStd });
-  const sharing =
-    sharedHidden > 0 ? new SwigluExperts({ count: 1, width, hidden: sharedHidden, std, outStd }) : null;
-  const shared = sharing && new SharedExpert({ expert: sharing, width, gate: "none" });
-  return new MoeLayer({ spec: routing, width, experts, shared, losses, layer, std });
-}
-
-export class MixtralModel extends Decoder {
-  readonly config: MixtralConfig;
+export class MixtralModel extends Decoder<MixtralConfig> {
   readonly layout: FileLayout = mixtralLayout;
 
   /** `losses`: coefficients of the auxiliary losses, for training. */
   constructor(config: MixtralConfig, losses: LossSpec = noLosses) {
     const rotary = new Rotary({ dims: config.headDim, theta: config.ropeTheta });
-    super(
-      config,
-      Array.from({ length: config.layers }, (_, layer) => new MixtralBlock(config, rotary, losses, layer)),
-      [rotary],
-    );
-    this.config = config;
-  }
-
-  get expertShare(): number {
-    return expertShare(this.config.routing);
+    super(config, { block: (layer) => mixtralBlock(config, rotary, losses, layer), rotaries: [rotary] });
   }
 
   configJson(): Record<string, unknown> {
     return writeMixtral(this.config);
   }
 
-  beyondFamily(): readonly string[] {
+  override beyondFamily(): readonly string[] {
     return beyondMixtral(this.config);
   }
 }
 
-/** The share of the experts that a token passes: at most (top-p), on average (expert choice), or exactly. */
-function expertShare(spec: RoutingSpec): number {
-  const { select, experts } = spec;
-  if (select.by === "soft") return 1;
-  return Math.min(1, (select.by === "expert" ? select.capacityFactor : picksOf(spec)!) / experts);
+function mixtralBlock(config: MixtralConfig, rotary: Rotary, losses: LossSpec, layer: number): PreNormBlock {
+  const { width, normEps, routing, expertHidden: hidden, sharedHidden, initStd: std } = config;
+  const outStd = residualStd(config);
+  const shared = sharedHidden > 0 ? ({ hidden: sharedHidden, gate: "none" } as const) : null;
+  return new PreNormBlock({
+    layer,
+    width,
+    normEps,
+    attention: new Attention({ ...config, rotary, std, outStd }),
+    feedForward: swigluMixture({ routing, width, hidden, shared, losses, layer, std, outStd }),
+  });
 }
 
 /** What MixtralForCausalLM computes: softmax, top-k, weights divided by their sum; no capacity. */
@@ -135,15 +89,17 @@ export function inMixtralForm(routing: RoutingSpec): RoutingSpec {
 
 const schema = z.strictObject({
   ...decoderKeys,
-  num_local_experts: z.int().min(1),
-  num_experts_per_tok: z.int().min(1),
+  intermediate_size: size,
+  sliding_window: size.nullable().default(null),
+  num_local_experts: size,
+  num_experts_per_tok: size,
   router_aux_loss_coef: z.number().min(0).default(0.001),
   router_jitter_noise: z.number().min(0).lt(1).default(0),
   conclave: z
     .strictObject({ routing: routingSpecSchema, sharedHidden: z.int().min(0).default(0) })
     .optional(),
 });
-const defaults: FamilyDefaults = { kvHeads: 8, ropeTheta: 1e6, normEps: 1e-5, window: 0 };
+const defaults: FamilyDefaults = { kvHeads: 8, ropeTheta: 1e6, normEps: 1e-5 };
 
 /**
  * Reads the config.json of a MixtralForCausalLM; routing beyond Mixtral's stands under the key `conclave`.
@@ -164,6 +120,7 @@ export function readMixtral(json: unknown, source = "config.json"): MixtralConfi
   return {
     ...readDecoder(parsed, defaults, source),
     expertHidden: parsed.intermediate_size,
+    window: readWindow(parsed.sliding_window),
     routing,
     sharedHidden: conclave?.sharedHidden ?? 0,
     balanceCoefficient: parsed.router_aux_loss_coef,
@@ -183,6 +140,7 @@ export function writeMixtral(config: MixtralConfig): Record<string, unknown> {
     architectures: ["MixtralForCausalLM"],
     model_type: "mixtral",
     ...writeDecoder(config),
+    sliding_window: writeWindow(config.window),
     intermediate_size: config.expertHidden,
     num_local_experts: routing.experts,
     num_experts_per_tok: k,
@@ -220,25 +178,23 @@ function same(a: unknown, b: unknown): boolean {
  */
 export const mixtralLayout: FileLayout = {
   ...decoderParts,
-  "layers.#.attentionNorm.weight": (at) => [[part(`model.layers.${at}.input_layernorm.weight`)]],
-  "layers.#.mlpNorm.weight": (at) => [[part(`model.layers.${at}.post_attention_layernorm.weight`)]],
   ...attentionParts,
   "layers.#.moe.router.gate.weight": (at) => [
     [part(`model.layers.${at}.block_sparse_moe.gate.weight`)],
     [part(`model.layers.${at}.mlp.gate.weight`)],
   ],
-  "layers.#.moe.experts.gateUp": (at, [experts, rows, width]) => [
-    Array.from({ length: experts }, (_, e) =>
+  "layers.#.moe.experts.gateUp": (at, shape) => [
+    eachExpert(shape, (e) =>
       ["w1", "w3"].map((w) =>
-        part(`model.layers.${at}.block_sparse_moe.experts.${e}.${w}.weight`, [rows / 2, width]),
+        part(`model.layers.${at}.block_sparse_moe.experts.${e}.${w}.weight`, [shape[1] / 2, shape[2]]),
       ),
-    ).flat(),
+    ),
     [part(`model.layers.${at}.mlp.experts.gate_up_proj`)],
   ],
-  "layers.#.moe.experts.down": (at, [experts, width, hidden]) => [
-    Array.from({ length: experts }, (_, e) =>
-      part(`model.layers.${at}.block_sparse_moe.experts.${e}.w2.weight`, [width, hidden]),
-    ),
+  "layers.#.moe.experts.down": (at, shape) => [
+    eachExpert(shape, (e) => [
+      part(`model.layers.${at}.block_sparse_moe.experts.${e}.w2.weight`, shape.slice(1)),
+    ]),
     [part(`model.layers.${at}.mlp.experts.down_proj`)],
   ],
 };
