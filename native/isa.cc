@@ -10,6 +10,7 @@
 #include "gemm.cc"
 #include "memory.cc"
 #include "norm.cc"
+#include "paged_attention.cc"
 #include "pick.cc"
 #include "reduce.cc"
 #include "rope.cc"

@@ -1,107 +1,215 @@
+/**
+ * The paged key/value cache (Kwon et al. 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention"):
+ * keys and values of all sequences lie in pages of a pool a layer, so that sequences grow, shrink and end without moving memory.
+ *
+ * T rows, H heads, G key/value heads, C key width, Cv value width, P pages of S positions.
+ */
 import { fail } from "../errors.ts";
-import type { Decoder } from "../models/index.ts";
-import type { AttentionCache, CachedAttention } from "../nn/index.ts";
-import { attention, type Device, empty, keep, reshape, show, type Tensor } from "../tensor/index.ts";
+import type { AttentionCache, CachedAttention, CachedPass } from "../nn/index.ts";
+import {
+  appendPages,
+  type Device,
+  empty,
+  keep,
+  type PagedRows,
+  pagedAttention,
+  type Tensor,
+  tensor,
+} from "../tensor/index.ts";
 
-/** Room is made for this many positions at first, and doubled from then on. */
-const firstRoom = 64;
+/** Positions a page: few enough that a short sequence wastes little, enough that a page's keys are one long read. */
+const defaultPageSize = 32;
+/** Pages of a pool at first; doubled from then on. */
+const firstPages = 4;
 
-/** The keys and values of one layer for one sequence, in memory that grows. G key/value heads, C headDim. */
-export class GrowingCache implements AttentionCache {
-  private readonly device: Device;
-  private readonly row: readonly [kvHeads: number, headDim: number];
-  private used = 0;
-  private room = 0;
-  private stores: { k: Tensor; v: Tensor } | null = null;
-
-  constructor(device: Device, kvHeads: number, headDim: number) {
-    this.device = device;
-    this.row = [kvHeads, headDim];
-  }
-
-  get length(): number {
-    return this.used;
-  }
-
-  attend(q_THC: Tensor, k_TGC: Tensor, v_TGC: Tensor | null, options: CachedAttention): Tensor {
-    const whole = (x: Tensor): Tensor => reshape(x, [1, ...x.shape]);
-    const { window, scale } = options;
-    if (!v_TGC || options.chunk || options.sinks_H)
-      fail("state", "key/value cache: values of their own, no chunks and no sinks are what it takes");
-    const queryStart = this.used;
-    const { k, v } = this.append(whole(k_TGC), whole(v_TGC));
-    return reshape(attention(whole(q_THC), k, v, { window, scale, queryStart }), q_THC.shape);
-  }
-
-  private append(k: Tensor, v: Tensor): { k: Tensor; v: Tensor } {
-    const [batch, added, ...row] = k.shape;
-    if (batch !== 1 || show(row) !== show(this.row) || show(v.shape) !== show(k.shape)) {
-      fail(
-        "shape",
-        `key/value cache: keys ${show(k.shape)} and values ${show(v.shape)}; it takes [1, S, ${this.row.join(", ")}]`,
-      );
-    }
-    if (k.tracked || v.tracked)
-      fail(
-        "state",
-        "key/value cache: it is written in place, so no gradient can flow through it",
-        "train without a cache",
-      );
-    const stores = this.reserve(this.used + added);
-    const start = this.used * row[0] * row[1];
-    copy(k, stores.k.view(k.shape, start));
-    copy(v, stores.v.view(v.shape, start));
-    this.used += added;
-    const shape = [1, this.used, ...row];
-    return { k: stores.k.view(shape), v: stores.v.view(shape) };
-  }
-
+/** One sequence's place in a cache. */
+export interface CachedSequence {
+  /** Positions held. */
+  readonly length: number;
   /** Forgets all positions from `length` on, so that another continuation can be tried. */
-  truncate(length: number): void {
-    if (length > this.used) fail("state", `key/value cache: it holds ${this.used} positions, not ${length}`);
-    this.used = length;
+  truncate(length: number): void;
+  /** Gives its pages back. */
+  dispose(): void;
+}
+
+/** How many rows of a pass continue which sequence. */
+export interface SequenceRows {
+  readonly sequence: CachedSequence;
+  readonly count: number;
+}
+
+/** Keys and values of any number of sequences, for all layers of one model. */
+export class PagedCache {
+  readonly pageSize: number;
+  private readonly device: Device;
+  private readonly layers: readonly LayerPool[];
+  private readonly free: number[] = [];
+  private pages = 0;
+
+  constructor(device: Device, layers: number, pageSize: number = defaultPageSize) {
+    this.device = device;
+    this.pageSize = pageSize;
+    this.layers = Array.from({ length: layers }, () => new LayerPool(device, pageSize));
+  }
+
+  /** Bytes of all pools. */
+  get bytes(): number {
+    return this.layers.reduce((sum, layer) => sum + layer.bytes, 0);
+  }
+
+  /** An empty sequence. */
+  open(): CachedSequence {
+    return new Sequence(this.pageSize, this.free);
+  }
+
+  /**
+   * Makes room for the rows of a forward pass, each sequence's rows together and in order, and counts them as held. Its tensors
+   * belong to the scope it is called in. A pass that fails must be taken back with `truncate`. Errors: "state".
+   */
+  pass(rows: readonly SequenceRows[]): CachedPass {
+    const sequences = rows.map(({ sequence }) => ownOf(sequence));
+    const position: number[] = [];
+    const sequence: number[] = [];
+    for (const [i, { count }] of rows.entries()) {
+      const { length } = sequences[i];
+      sequences[i].grow(count, () => this.takePage());
+      for (let t = 0; t < count; t++) {
+        position.push(length + t);
+        sequence.push(i);
+      }
+    }
+    const most = Math.max(1, ...sequences.map(({ table }) => table.length));
+    const table = new Int32Array(sequences.length * most);
+    for (const [i, { table: pages }] of sequences.entries()) table.set(pages, i * most);
+    const i32 = (values: number[]): Tensor => tensor(this.device, Int32Array.from(values));
+    const places: PagedRows = {
+      pages_BM: tensor(this.device, table, [sequences.length, most]),
+      sequence_T: i32(sequence),
+      position_T: i32(position),
+    };
+    for (const layer of this.layers) layer.reserve(this.pages);
+    return {
+      position_T: places.position_T,
+      end: 1 + Math.max(-1, ...position),
+      layers: this.layers.map((layer) => layer.at(places)),
+    };
   }
 
   dispose(): void {
-    this.stores?.k.dispose();
-    this.stores?.v.dispose();
-    this.stores = null;
-    this.used = 0;
-    this.room = 0;
+    for (const layer of this.layers) layer.dispose();
+    this.free.length = 0;
+    this.pages = 0;
   }
 
-  private reserve(positions: number): { k: Tensor; v: Tensor } {
-    if (this.stores && positions <= this.room) return this.stores;
-    const room = Math.max(positions, firstRoom, 2 * this.room);
-    const grow = (old: Tensor | undefined): Tensor => {
-      const larger = keep(empty(this.device, [1, room, ...this.row]));
-      if (old) {
-        copy(old, larger.view(old.shape));
-        old.dispose();
-      }
-      return larger;
-    };
-    this.stores = { k: grow(this.stores?.k), v: grow(this.stores?.v) };
-    this.room = room;
-    return this.stores;
+  private takePage(): number {
+    return this.free.pop() ?? this.pages++;
   }
 }
 
-/** One empty cache for each layer of `model`. */
-export function createCaches(model: Decoder, device: Device): GrowingCache[] {
-  const { layers, kvHeads, headDim } = model.config;
-  return Array.from({ length: layers }, () => new GrowingCache(device, kvHeads, headDim));
+class Sequence implements CachedSequence {
+  /** Its pages, in order of position. */
+  readonly table: number[] = [];
+  length = 0;
+  private readonly pageSize: number;
+  private readonly free: number[];
+
+  constructor(pageSize: number, free: number[]) {
+    this.pageSize = pageSize;
+    this.free = free;
+  }
+
+  grow(count: number, takePage: () => number): void {
+    this.length += count;
+    while (this.table.length * this.pageSize < this.length) this.table.push(takePage());
+  }
+
+  truncate(length: number): void {
+    if (!(length >= 0 && length <= this.length))
+      fail("state", `key/value cache: the sequence holds ${this.length} positions, not ${length}`);
+    this.length = length;
+    this.free.push(...this.table.splice(Math.ceil(length / this.pageSize)));
+  }
+
+  dispose(): void {
+    this.truncate(0);
+  }
 }
 
-/** Copies all of `from`; `into` is a view made for this and is given up. */
-function copy(from: Tensor, into: Tensor): void {
-  from.device.kernels.run.stridedCopy({
-    x: from.buf,
-    out: into.buf,
-    dims: [1, 1, 1, from.size],
-    xStrides: [0, 0, 0, 1],
-    outStrides: [0, 0, 0, 1],
-    accumulate: false,
-  });
-  into.dispose();
+function ownOf(sequence: CachedSequence): Sequence {
+  return sequence instanceof Sequence
+    ? sequence
+    : fail("state", "key/value cache: the sequence is not one it opened");
+}
+
+/** The pages of one layer. Their shape follows the first keys and values it is given. */
+class LayerPool {
+  private readonly device: Device;
+  private readonly pageSize: number;
+  private pages = 0;
+  private k_PSGC: Tensor | null = null;
+  private v_PSGV: Tensor | null = null;
+
+  constructor(device: Device, pageSize: number) {
+    this.device = device;
+    this.pageSize = pageSize;
+  }
+
+  get bytes(): number {
+    return 4 * ((this.k_PSGC?.size ?? 0) + (this.v_PSGV?.size ?? 0));
+  }
+
+  /** The layer's cache in a pass whose rows stand at `places`. */
+  at(places: PagedRows): AttentionCache {
+    return { attend: (q, k, v, options) => this.attend(q, k, v, options, places) };
+  }
+
+  /** Room for `pages` pages from the next pass on. */
+  reserve(pages: number): void {
+    if (pages <= this.pages) return;
+    this.pages = Math.max(pages, firstPages, 2 * this.pages);
+    if (this.k_PSGC) this.k_PSGC = this.grown(this.k_PSGC);
+    if (this.v_PSGV) this.v_PSGV = this.grown(this.v_PSGV);
+  }
+
+  dispose(): void {
+    this.k_PSGC?.dispose();
+    this.v_PSGV?.dispose();
+    this.k_PSGC = null;
+    this.v_PSGV = null;
+    this.pages = 0;
+  }
+
+  private attend(
+    q_THC: Tensor,
+    k_TGC: Tensor,
+    v_TGV: Tensor | null,
+    options: CachedAttention,
+    places: PagedRows,
+  ): Tensor {
+    this.k_PSGC ??= this.poolLike(k_TGC);
+    appendPages(k_TGC, this.k_PSGC, places);
+    if (v_TGV) {
+      this.v_PSGV ??= this.poolLike(v_TGV);
+      appendPages(v_TGV, this.v_PSGV, places);
+    }
+    return pagedAttention(q_THC, this.k_PSGC, v_TGV && this.v_PSGV, places, options);
+  }
+
+  private poolLike({ shape }: Tensor): Tensor {
+    return keep(empty(this.device, [this.pages, this.pageSize, ...shape.slice(1)]));
+  }
+
+  private grown(old: Tensor): Tensor {
+    const larger = keep(empty(this.device, [this.pages, ...old.shape.slice(1)]));
+    this.device.kernels.run.stridedCopy({
+      x: old.buf,
+      out: larger.buf,
+      dims: [1, 1, 1, old.size],
+      xStrides: [0, 0, 0, 1],
+      outStrides: [0, 0, 0, 1],
+      accumulate: false,
+    });
+    old.dispose();
+    return larger;
+  }
 }

@@ -11,7 +11,7 @@ import {
   type Tensor,
   tensor,
 } from "../tensor/index.ts";
-import { createCaches, type GrowingCache } from "./cache.ts";
+import { type CachedSequence, PagedCache } from "./cache.ts";
 import { checkSampling, type Sample, type SamplingOptions, sample } from "./sampler.ts";
 
 export interface GenerateOptions extends SamplingOptions {
@@ -61,14 +61,15 @@ export async function* generate(
     fail("usage", `maxTokens ${maxTokens}: it is a whole number of 0 or more`);
   checkIds(model, ids);
   const device = deviceOf(model);
-  const caches = createCaches(model, device);
+  const cache = new PagedCache(device, model.config.layers);
+  const sequence = cache.open();
   const labels = options.labels;
   let next = ids;
   let nextLabels = labels;
   let breathed = performance.now();
   try {
     for (let index = 0; index < maxTokens && !signal?.aborted; index++) {
-      const logits = await lastLogits(model, next, nextLabels, caches, ctx);
+      const logits = await lastLogits(model, next, nextLabels, cache, sequence, ctx);
       const token = sample(logits, options, new Random(seed, "sample", index));
       const used = ids.length + index + 1;
       const finish = eosIds.includes(token.id)
@@ -88,7 +89,7 @@ export async function* generate(
       }
     }
   } finally {
-    for (const cache of caches) cache.dispose();
+    cache.dispose();
   }
 }
 
@@ -104,7 +105,11 @@ export async function logits(
 ): Promise<Float32Array<ArrayBuffer>> {
   checkIds(model, ids);
   const device = deviceOf(model);
-  return read(scope(() => model.forward(idsTensor(device, ids), ctx, { labels }).logits_TV));
+  return read(
+    scope(
+      () => model.forward(tensor(device, Int32Array.from(ids), [1, ids.length]), ctx, { labels }).logits_TV,
+    ),
+  );
 }
 
 /** Feeds `ids` and returns the logits [V] of the last. */
@@ -112,12 +117,14 @@ async function lastLogits(
   model: Decoder,
   ids: readonly number[],
   labels: readonly string[] | undefined,
-  caches: readonly GrowingCache[],
+  cache: PagedCache,
+  sequence: CachedSequence,
   ctx: Context,
 ): Promise<Float32Array> {
   const device = deviceOf(model);
   const logits_1V = scope(() => {
-    const { x_TD } = model.hidden(idsTensor(device, ids), ctx, { caches, labels });
+    const pass = cache.pass([{ sequence, count: ids.length }]);
+    const { x_TD } = model.hidden(tensor(device, Int32Array.from(ids)), ctx, { pass, labels });
     return model.logits(slice(x_TD, 0, ids.length - 1, 1), ctx);
   });
   return read(logits_1V);
@@ -129,10 +136,6 @@ async function read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
   } finally {
     tensor.dispose();
   }
-}
-
-function idsTensor(device: Device, ids: readonly number[]): Tensor {
-  return tensor(device, Int32Array.from(ids), [1, ids.length]);
 }
 
 function deviceOf(model: Decoder): Device {

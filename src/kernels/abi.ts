@@ -304,6 +304,46 @@ export const abi = {
     causal: "flag",
   },
 
+  // ---- attention over pages: inference only ---------------------------------------------------------------
+  /** Rows of any sequences in one list. Position p of sequence s stands in place p % pageSize of page
+   *  pages[s, p / pageSize] (i32 [sequences, maxPages]) of a pool: keys [pages, pageSize, kvHeads, dim], values
+   *  [pages, pageSize, kvHeads, valueDim]; v null: a value is the first valueDim features of its key. Row t is a query
+   *  q[t] [heads, dim] at position[t] of sequence[t]: it sees the keys j <= position, with window > 0 those above
+   *  position - window, with chunk > 0 those of its own chunk of positions. sinks [heads]: logits that join the softmax and
+   *  carry no value. Heads share kv heads as in attention. out [rows, heads, valueDim]. */
+  pagedAttention: {
+    q: "buf",
+    k: "buf",
+    v: "buf?",
+    sinks: "buf?",
+    pages: "buf",
+    sequence: "buf",
+    position: "buf",
+    out: "buf",
+    rows: "int",
+    heads: "int",
+    kvHeads: "int",
+    dim: "int",
+    valueDim: "int",
+    pageSize: "int",
+    maxPages: "int",
+    window: "int",
+    chunk: "int",
+    scale: "num",
+  },
+  /** pool[pages[sequence[t], position[t] / pageSize], position[t] % pageSize, :] = x[t, :], rows of n. No place is named twice. */
+  appendPages: {
+    x: "buf",
+    pool: "buf",
+    pages: "buf",
+    sequence: "buf",
+    position: "buf",
+    rows: "int",
+    n: "int",
+    pageSize: "int",
+    maxPages: "int",
+  },
+
   // ---- optimizer -----------------------------------------------------------------------------------------
   /** AdamW (Loshchilov & Hutter 2019) over n packed parameters: g = grad*gradScale[0];
    *  m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2;

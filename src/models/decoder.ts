@@ -8,6 +8,7 @@ import { fail } from "../errors.ts";
 import { activeShare, type MoeOutput, type Router } from "../moe/index.ts";
 import {
   type AttentionCache,
+  type CachedPass,
   consecutive,
   countParameters,
   Embedding,
@@ -43,8 +44,8 @@ export interface DecoderConfig {
 }
 
 export interface ForwardOptions {
-  /** One for each layer: the tokens continue what these hold (batch 1, inference only). */
-  readonly caches?: readonly (AttentionCache & { readonly length: number })[];
+  /** The tokens are a list of rows that continue cached sequences; inference only. */
+  readonly pass?: CachedPass;
   readonly labels?: readonly string[];
 }
 
@@ -135,23 +136,26 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     if (this.head) yield* within("head", this.head);
   }
 
-  /** ids i32 [B, S] -> logits [B*S, V] and what each MoE layer did. Errors: "shape". */
-  forward(ids_BS: Tensor, ctx: Context, options: ForwardOptions = {}): ModelOutput {
-    const { x_TD, moe } = this.hidden(ids_BS, ctx, options);
+  /** ids i32 [B, S], or [T] of a cached pass, -> logits [T, V] and what each MoE layer did. Errors: "shape". */
+  forward(ids: Tensor, ctx: Context, options: ForwardOptions = {}): ModelOutput {
+    const { x_TD, moe } = this.hidden(ids, ctx, options);
     return { logits_TV: this.logits(x_TD, ctx), moe };
   }
 
-  /** ids i32 [B, S] -> the states the head reads. */
-  hidden(ids_BS: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
-    const [batch, length] = this.checkIds(ids_BS, options);
-    const { caches, labels = null } = options;
-    const sequence = consecutive(ids_BS.device, batch, length, caches?.[0].length);
-    const ids_T = reshape(ids_BS, [batch * length]);
+  /** ids i32 [B, S], or [T] of a cached pass, -> the states the head reads. */
+  hidden(ids: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
+    const { pass, labels = null } = options;
+    const sequence = pass ? this.cachedRows(ids, pass) : this.wholeSequences(ids);
+    const ids_T = reshape(ids, [ids.size]);
     const moe: MoeOutput[] = [];
     let x_TD = scaled(this.embedding.forward(ids_T), this.embeddingScale);
     ctx.tap("embedding", -1, x_TD);
     for (const [layer, block] of this.blocks.entries()) {
-      const output = block.forward(x_TD, { sequence, cache: caches?.[layer] ?? null, ids_T, labels }, ctx);
+      const output = block.forward(
+        x_TD,
+        { sequence, cache: pass?.layers[layer] ?? null, ids_T, labels },
+        ctx,
+      );
       x_TD = output.x_TD;
       if (output.moe) moe.push(output.moe);
       ctx.tap("block", layer, x_TD);
@@ -173,18 +177,26 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     for (const rotary of this.rotaries) rotary.dispose();
   }
 
-  private checkIds(ids_BS: Tensor, { caches }: ForwardOptions): readonly [batch: number, length: number] {
-    if (ids_BS.rank !== 2)
-      fail("shape", `forward: ids of shape ${show(ids_BS.shape)}; they are [batch, sequence]`);
-    if (caches && caches.length !== this.blocks.length) {
-      fail("shape", `forward: ${caches.length} key/value caches for ${this.blocks.length} layers`);
-    }
-    const [batch, length] = ids_BS.shape;
-    const end = length + (caches?.[0].length ?? 0);
+  private wholeSequences(ids: Tensor): Sequence {
+    if (ids.rank !== 2) fail("shape", `forward: ids of shape ${show(ids.shape)}; they are [batch, sequence]`);
+    const [batch, length] = ids.shape;
+    this.checkEnd(length);
+    return consecutive(ids.device, batch, length);
+  }
+
+  private cachedRows(ids: Tensor, { layers, position_T, end }: CachedPass): Sequence {
+    if (show(ids.shape) !== show(position_T.shape))
+      fail("shape", `forward: ids of shape ${show(ids.shape)} for a pass of ${position_T.size} rows`);
+    if (layers.length !== this.blocks.length)
+      fail("shape", `forward: a cache of ${layers.length} layers for a model of ${this.blocks.length}`);
+    this.checkEnd(end);
+    return { batch: 1, length: ids.size, position_T, end };
+  }
+
+  private checkEnd(end: number): void {
     const { maxPositions } = this.config;
     if (end > maxPositions)
       fail("shape", `forward: ${end} positions; the model has ${maxPositions}`, "give fewer tokens");
-    return [batch, length];
   }
 }
 

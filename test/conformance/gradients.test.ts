@@ -16,7 +16,7 @@ import * as ops from "../../src/tensor/ops/index.ts";
 import { gradientCases } from "./gradient-cases.ts";
 import { loadKernels } from "./load.ts";
 
-/** Compared by value: in ops-golden.test.ts, and below. */
+/** Compared by value: in ops-golden.test.ts, infer/cache.test.ts, and below. */
 const withoutGradient = [
   "less",
   "equal",
@@ -25,6 +25,8 @@ const withoutGradient = [
   "adamwStep",
   "sumSquares",
   "clipScale",
+  "appendPages",
+  "pagedAttention",
 ];
 
 /** Multiples of 1/32: exact in f32 and, below 4, in bf16. */

@@ -6,6 +6,7 @@ import { attentions } from "./attention.ts";
 import { elementwise } from "./elementwise.ts";
 import { memory } from "./memory.ts";
 import { norms } from "./norm.ts";
+import { pagedAttentions } from "./paged-attention.ts";
 import { picks } from "./pick.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reduce.ts";
@@ -30,6 +31,7 @@ export function createReferenceKernels(): Kernels {
       ...picks,
       ...products,
       ...attentions,
+      ...pagedAttentions,
       adamw,
     },
     routing: routingKernels({ f32, i32 }),

@@ -6,6 +6,12 @@ export { crossEntropy } from "./loss.ts";
 export { type MatmulOptions, matmul } from "./matmul.ts";
 export { layerNorm, rmsNorm } from "./norm.ts";
 export { type AdamwStep, adamwStep, clipScale, sumSquares } from "./optimizer.ts";
+export {
+  appendPages,
+  type PagedAttentionOptions,
+  type PagedRows,
+  pagedAttention,
+} from "./paged-attention.ts";
 export { max, mean, min, type ReduceOptions, sum } from "./reduce.ts";
 export { type RopeOptions, type RopeTable, rope, ropeFrequencies, ropeTable } from "./rope.ts";
 export { combineRows, dispatchRows, gatherRows, scatterAddRows } from "./rows.ts";

@@ -5,6 +5,7 @@ import { attentionCases } from "./attention.ts";
 import { elementwiseCases } from "./elementwise.ts";
 import { memoryCases } from "./memory.ts";
 import { normCases } from "./norm.ts";
+import { pagedAttentionCases } from "./paged-attention.ts";
 import { pickCases } from "./pick.ts";
 import { productCases } from "./products.ts";
 import { reduceCases } from "./reduce.ts";
@@ -21,6 +22,7 @@ const all: readonly Case[] = [
   ...pickCases,
   ...productCases,
   ...attentionCases,
+  ...pagedAttentionCases,
   ...adamwCases,
 ];
 
