@@ -7,7 +7,6 @@
 import { fail } from "../errors.ts";
 import { activeShare, type MoeOutput, type Router } from "../moe/index.ts";
 import {
-  type AttentionCache,
   type CachedPass,
   consecutive,
   countParameters,
@@ -17,6 +16,7 @@ import {
   type NamedParameter,
   RmsNorm,
   type Rotary,
+  type Sequence,
   within,
 } from "../nn/index.ts";
 import { affine, type Context, reshape, show, type Tensor } from "../tensor/index.ts";
