@@ -1,5 +1,12 @@
 import { fail } from "../errors.ts";
-import { halfBits, halfTable } from "../kernels/blocks/half.ts";
+import {
+  type BlockFormat,
+  blockFormats,
+  decodeBlocks,
+  halfBits,
+  halfTable,
+  isBlockFormat,
+} from "../kernels/blocks/index.ts";
 
 /**
  * Element types of stored tensors, named as safetensors names them, with their size in bits. The order is that of
@@ -30,24 +37,42 @@ const bits = {
   BOOL: 8,
 } as const;
 
-export type StoredDType = keyof typeof bits;
+/** What safetensors files may hold. */
+export type PlainDType = keyof typeof bits;
 
-/** Every stored element type, in the order tensors of it stand in a file. */
-export const storedDTypes: readonly StoredDType[] = Object.keys(bits) as StoredDType[];
+/** Block formats, as GGUF files hold them and name them. */
+export type BlockDType = Uppercase<Exclude<BlockFormat, "f16">>;
 
-export function isStoredDType(name: unknown): name is StoredDType {
+export type StoredDType = PlainDType | BlockDType;
+
+/** Every plain element type, in the order tensors of it stand in a safetensors file. */
+export const plainDTypes: readonly PlainDType[] = Object.keys(bits) as PlainDType[];
+
+export function isPlainDType(name: unknown): name is PlainDType {
   return typeof name === "string" && Object.hasOwn(bits, name);
 }
 
-/** Bytes of a tensor; NaN where the elements do not fill whole bytes or the size is beyond 2^53. */
+/** The block format of a stored dtype; undefined for plain ones, f16 among them. */
+export function blockFormatOf(dtype: StoredDType): BlockFormat | undefined {
+  const name = dtype.toLowerCase();
+  return isPlainDType(dtype) || !isBlockFormat(name) ? undefined : name;
+}
+
+/** Bytes of a tensor; NaN where its rows fill no whole bytes or blocks, or the size is beyond 2^53. */
 export function storedBytes(dtype: StoredDType, shape: readonly number[]): number {
-  const total = shape.reduce((product, size) => product * size, bits[dtype]) / 8;
-  return Number.isSafeInteger(total) ? total : Number.NaN;
+  const elements = shape.reduce((product, size) => product * size, 1);
+  const block = blockFormatOf(dtype);
+  const total = block
+    ? ((shape.at(-1) ?? 1) % blockFormats[block].elements === 0 ? 1 : Number.NaN) *
+      (elements / blockFormats[block].elements) *
+      blockFormats[block].bytes
+    : (elements * bits[dtype as PlainDType]) / 8;
+  return Number.isSafeInteger(elements) && Number.isSafeInteger(total) ? total : Number.NaN;
 }
 
 // Files are little-endian, and so is every machine that JavaScript engines run on today.
 
-/** The floats of a stored F32, F16, BF16 or F64 tensor as f32; a view where `bytes` are aligned F32, else a copy. */
+/** The values of a stored F32, F16, BF16, F64 or block tensor as f32; a view where `bytes` are aligned F32, else a copy. */
 export function toFloat32(dtype: StoredDType, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   switch (dtype) {
     case "F32":
@@ -67,8 +92,11 @@ export function toFloat32(dtype: StoredDType, bytes: Uint8Array<ArrayBuffer>): F
       for (let i = 0; i < words.length; i++) out[i] = table[words[i]!]!;
       return out;
     }
-    default:
-      return fail("dtype", `toFloat32: ${dtype} has no plain f32 form`, "give F32, F16, BF16 or F64");
+    default: {
+      const block = blockFormatOf(dtype);
+      if (block) return decodeBlocks(block, bytes);
+      return fail("dtype", `toFloat32: ${dtype} has no plain f32 form`, "give F32, F16, BF16, F64 or blocks");
+    }
   }
 }
 

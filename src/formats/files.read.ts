@@ -45,6 +45,7 @@ export async function openFile(path: string): Promise<FileSource> {
     }
     return {
       name: path,
+      path,
       size: info.size,
       read: (offset, length) => readRange(handle, path, info.size, offset, length),
       close: () => handle.close(),

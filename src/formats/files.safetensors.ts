@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { fail } from "../errors.ts";
 import { writeFileAtomic } from "./files.atomic.ts";
 import { type FileSource, openFile, pathExists, readText } from "./files.read.ts";
-import { openSafetensors, openShards, type TensorStore } from "./safetensors.ts";
-import { safetensorsPieces, type TensorToStore } from "./safetensors-write.ts";
+import { openSafetensors, openShards } from "./safetensors.ts";
+import { safetensorsPieces } from "./safetensors-write.ts";
+import type { TensorStore, TensorToStore } from "./store.ts";
 
 /** Tensors on disk. Close them when done. */
 export interface TensorFiles extends TensorStore {
@@ -23,9 +24,9 @@ export async function openTensors(path: string): Promise<TensorFiles> {
 }
 
 /** Closes what was opened when opening fails half-way. */
-async function openWith(
-  read: (open: (path: string) => Promise<FileSource>) => Promise<TensorStore>,
-): Promise<TensorFiles> {
+export async function openWith<Store extends TensorStore>(
+  read: (open: (path: string) => Promise<FileSource>) => Promise<Store>,
+): Promise<Store & TensorFiles> {
   const files: FileSource[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(files.splice(0).map((file) => file.close()));

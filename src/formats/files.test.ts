@@ -143,6 +143,8 @@ test("tensors go to disk and come back, from one file or from shards", async () 
   await writeTensors(at("m", "model.safetensors"), [tensor("a", 1), tensor("b", 2)]);
   const single = await openTensors(at("m"));
   expect(new Float32Array((await single.read("b")).buffer)[0]).toBe(2);
+  const { path, offset } = single.tensors.get("b")!.place!;
+  expect(new Float32Array(Uint8Array.from((await readFile(path)).subarray(offset)).buffer)[0]).toBe(2);
   await single.close();
 
   await writeTensors(at("s", "1.safetensors"), [tensor("a", 3)]);

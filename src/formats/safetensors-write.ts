@@ -1,13 +1,6 @@
 import { fail } from "../errors.ts";
-import { type StoredDType, storedBytes, storedDTypes } from "./dtypes.ts";
-
-/** A tensor to store. `bytes` may be a function, called when its turn comes: one tensor at a time is then in memory. */
-export interface TensorToStore {
-  readonly name: string;
-  readonly dtype: StoredDType;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
-}
+import { isPlainDType, type PlainDType, plainDTypes, type StoredDType, storedBytes } from "./dtypes.ts";
+import { bytesOf, type TensorToStore } from "./store.ts";
 
 const encoder = new TextEncoder();
 
@@ -16,27 +9,16 @@ const encoder = new TextEncoder();
  * reference writer puts them, widest element first, then by name; the header is padded with spaces to 8 bytes. Equal
  * tensors thus give equal files.
  *
- * Errors: shape, where bytes and sizes disagree; model, where a name is given twice or is not text.
+ * Errors: shape, where bytes and sizes disagree; dtype, for block formats; model, where a name is given twice or is not text.
  */
 export async function* safetensorsPieces(
   tensors: readonly TensorToStore[],
   metadata: Readonly<Record<string, string>> = { format: "pt" },
 ): AsyncGenerator<Uint8Array> {
-  const sorted = [...tensors].sort(
-    (a, b) => storedDTypes.indexOf(a.dtype) - storedDTypes.indexOf(b.dtype) || compareUtf8(a.name, b.name),
-  );
+  const rank = (dtype: StoredDType): number => plainDTypes.indexOf(dtype as PlainDType);
+  const sorted = [...tensors].sort((a, b) => rank(a.dtype) - rank(b.dtype) || compareUtf8(a.name, b.name));
   yield headerOf(sorted, metadata);
-  for (const tensor of sorted) {
-    const bytes = typeof tensor.bytes === "function" ? await tensor.bytes() : tensor.bytes;
-    const expected = storedBytes(tensor.dtype, tensor.shape);
-    if (bytes.length !== expected) {
-      fail(
-        "shape",
-        `${tensor.name}: ${tensor.dtype} [${tensor.shape}] takes ${expected} bytes, ${bytes.length} were given`,
-      );
-    }
-    yield bytes;
-  }
+  for (const tensor of sorted) yield await bytesOf(tensor);
 }
 
 /** A whole safetensors file in memory, for small ones. */
@@ -64,6 +46,8 @@ function headerOf(sorted: readonly TensorToStore[], metadata: Readonly<Record<st
     if (names.has(name)) fail("model", `the tensor name ${JSON.stringify(name)} is given twice or reserved`);
     if (/\p{Surrogate}/u.test(name))
       fail("model", `the tensor name ${JSON.stringify(name)} is not valid text`);
+    if (!isPlainDType(dtype))
+      fail("dtype", `${name}: a safetensors file cannot hold ${dtype}`, "write a GGUF file");
     names.add(name);
     const size = storedBytes(dtype, shape);
     if (Number.isNaN(size)) fail("shape", `${name}: ${dtype} [${shape}] takes no whole number of bytes`);

@@ -1,34 +1,14 @@
 import { fail } from "../errors.ts";
-import { isStoredDType, type StoredDType, storedBytes } from "./dtypes.ts";
+import { isPlainDType, storedBytes } from "./dtypes.ts";
 import { parseJson } from "./json.ts";
 import type { ByteSource } from "./source.ts";
+import { type PlacedTensor, placedStore, type StoredTensor, storeOf, type TensorStore } from "./store.ts";
 
 /**
  * The safetensors format, read strictly: eight bytes of header length (little-endian), a JSON header
  * `{ name: { dtype, shape, data_offsets: [begin, end] }, "__metadata__"?: { string: string } }`, then the data.
  * Tensors must cover the data exactly, with no overlap and no hole, so that no byte of a file goes unexplained.
  */
-
-/** A stored tensor: where it is and what it is, without its bytes. */
-export interface StoredTensor {
-  readonly name: string;
-  readonly dtype: StoredDType;
-  readonly shape: readonly number[];
-  readonly byteLength: number;
-}
-
-/** Named tensors in one file or in several. */
-export interface TensorStore {
-  readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** Free text that stands beside the tensors, such as format: "pt". */
-  readonly metadata: ReadonlyMap<string, string>;
-  /** The bytes of a tensor, or bytes `begin` to `end` of it. Throws model where there is no such tensor. */
-  read(name: string, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer>>;
-}
-
-interface Placed extends StoredTensor {
-  readonly begin: number;
-}
 
 const longestHeader = 100_000_000;
 
@@ -49,23 +29,11 @@ export async function openSafetensors(source: ByteSource): Promise<TensorStore> 
 
   const { tensors, metadata } = parseHeader(await source.read(8, length), damaged, source.name);
   checkCover(tensors, source.size - 8 - length, damaged);
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  return {
-    tensors: byName,
+  return placedStore(
+    source,
+    tensors.map((tensor) => ({ ...tensor, begin: 8 + length + tensor.begin })),
     metadata,
-    async read(name, begin = 0, end) {
-      const tensor =
-        byName.get(name) ?? fail("model", `${source.name} has no tensor ${JSON.stringify(name)}`);
-      const stop = end ?? tensor.byteLength;
-      if (!(begin >= 0 && begin <= stop && stop <= tensor.byteLength)) {
-        fail(
-          "shape",
-          `${name}: bytes ${begin} to ${stop} were asked for, the tensor has ${tensor.byteLength}`,
-        );
-      }
-      return source.read(8 + length + tensor.begin + begin, stop - begin);
-    },
-  };
+  );
 }
 
 type Damaged = (what: string) => never;
@@ -74,7 +42,7 @@ function parseHeader(
   bytes: Uint8Array,
   damaged: Damaged,
   name: string,
-): { tensors: Placed[]; metadata: Map<string, string> } {
+): { tensors: PlacedTensor[]; metadata: Map<string, string> } {
   if (bytes[0] !== 0x7b) damaged('the header does not start with "{"; is this a safetensors file?');
   let text: string;
   try {
@@ -82,7 +50,7 @@ function parseHeader(
   } catch {
     return damaged("the header is not UTF-8");
   }
-  const tensors: Placed[] = [];
+  const tensors: PlacedTensor[] = [];
   const metadata = new Map<string, string>();
   for (const [key, value] of entriesOf(parseJson(text, `${name} (header)`), "the header", damaged)) {
     if (key !== "__metadata__") {
@@ -98,7 +66,7 @@ function parseHeader(
   return { tensors, metadata };
 }
 
-function parseEntry(name: string, value: unknown, damaged: Damaged): Placed {
+function parseEntry(name: string, value: unknown, damaged: Damaged): PlacedTensor {
   const label = JSON.stringify(name);
   const entry = new Map(entriesOf(value, `tensor ${label}`, damaged));
   const dtype = entry.get("dtype");
@@ -108,7 +76,7 @@ function parseEntry(name: string, value: unknown, damaged: Damaged): Placed {
     if (!["dtype", "shape", "data_offsets"].includes(key))
       damaged(`tensor ${label} has an unknown field ${JSON.stringify(key)}`);
   }
-  if (!isStoredDType(dtype)) return damaged(`tensor ${label} has the unknown dtype ${JSON.stringify(dtype)}`);
+  if (!isPlainDType(dtype)) return damaged(`tensor ${label} has the unknown dtype ${JSON.stringify(dtype)}`);
   if (!isSizes(shape)) return damaged(`tensor ${label}: shape must be a list of whole numbers, 0 or more`);
   if (!isSizes(offsets) || offsets.length !== 2)
     return damaged(`tensor ${label}: data_offsets must be two whole numbers`);
@@ -123,7 +91,7 @@ function parseEntry(name: string, value: unknown, damaged: Damaged): Placed {
 }
 
 /** Sorted by place, every tensor must begin where the one before it ends, and the last must end with the file. */
-function checkCover(tensors: readonly Placed[], dataBytes: number, damaged: Damaged): void {
+function checkCover(tensors: readonly PlacedTensor[], dataBytes: number, damaged: Damaged): void {
   const inPlace = [...tensors].sort((a, b) => a.begin - b.begin || a.byteLength - b.byteLength);
   let covered = 0;
   for (const { name, begin, byteLength } of inPlace) {
@@ -190,12 +158,5 @@ function joinStores(
   for (const [name, file] of weightMap) {
     if (!tensors.has(name)) damaged(`the tensor ${JSON.stringify(name)} is not in ${String(file)}`);
   }
-  return {
-    tensors,
-    metadata,
-    async read(name, begin, end) {
-      const store = home.get(name) ?? fail("model", `the checkpoint has no tensor ${JSON.stringify(name)}`);
-      return store.read(name, begin, end);
-    },
-  };
+  return { tensors, metadata, read: (name, begin, end) => storeOf(home, name).read(name, begin, end) };
 }

@@ -4,6 +4,8 @@ import { fail } from "../errors.ts";
 export interface ByteSource {
   /** What errors call it: a path, a URL. */
   readonly name: string;
+  /** Of the local file it is, if it is one: what can be mapped into memory. */
+  readonly path?: string;
   /** Bytes in all. */
   readonly size: number;
   /** Exactly `length` bytes from `offset` on. Throws file-damaged where the source is shorter. */

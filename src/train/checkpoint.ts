@@ -9,7 +9,7 @@ import { replaceFolderAtomic, writeFileAtomic } from "../formats/files.atomic.ts
 import { listFolder, remove } from "../formats/files.folders.ts";
 import { readJson } from "../formats/files.read.ts";
 import { openTensors, writeTensors } from "../formats/files.safetensors.ts";
-import type { TensorStore } from "../formats/safetensors.ts";
+import type { TensorStore } from "../formats/store.ts";
 import type { Tensor } from "../tensor/index.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { AdamW } from "./optimizer.ts";
