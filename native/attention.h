@@ -1,7 +1,7 @@
 // What attention and its gradient share. Keys and queries are worked through in blocks, so that no [queries, keys] array
 // ever exists (Dao 2023, FlashAttention-2); all products run over one register tile.
 //
-// Legend: D head width, P = D padded to whole vectors, Q queries of a block, J keys of a block.
+// Legend: D head width, P = D padded to whole vectors, V value width, U = V padded, Q queries of a block, J keys of a block.
 #pragma once
 #include "abi.h"
 #include "lanes.h"
@@ -61,28 +61,29 @@ void product(const float* a, int64_t a_row, int64_t a_column, const float* b, in
 
 struct KeyRange { int64_t begin, end; };
 
-// The sizes both directions share.
+// The sizes both directions share. Keys and queries are `dim` wide, values and outputs `value_dim`; both padded to whole
+// vectors as well.
 struct AttentionShape {
-  int64_t batch, queries, keys, heads, kv_heads, dim, padded, group, query_start, window;
+  int64_t batch, queries, keys, heads, kv_heads, dim, value_dim, padded, value_padded, group, query_start, window, chunk;
   float scale;
   bool causal;
 
   template <class Args>
   explicit AttentionShape(const Args& a)
       : batch(a.batch), queries(a.queries), keys(a.keys), heads(a.heads), kv_heads(a.kv_heads), dim(a.dim),
-        padded(ceil_div(dim, W) * W), group(heads / kv_heads), query_start(a.query_start), window(a.window),
-        scale((float)a.scale), causal(a.causal) {}
+        value_dim(a.value_dim), padded(ceil_div(dim, W) * W), value_padded(ceil_div(value_dim, W) * W),
+        group(heads / kv_heads), query_start(a.query_start), window(a.window), chunk(a.chunk), scale((float)a.scale),
+        causal(a.causal) {}
 
-  // Element where a query's or a key's vector begins.
-  int64_t query_at(int64_t b, int64_t i, int64_t h) const { return ((b * queries + i) * heads + h) * dim; }
-  int64_t key_at(int64_t b, int64_t j, int64_t g) const { return ((b * keys + j) * kv_heads + g) * dim; }
-  int64_t query_stride() const { return heads * dim; }
-  int64_t key_stride() const { return kv_heads * dim; }
+  // The number of a query's or a key's vector: times its width, where it begins.
+  int64_t query(int64_t b, int64_t i, int64_t h) const { return (b * queries + i) * heads + h; }
+  int64_t key(int64_t b, int64_t j, int64_t g) const { return (b * keys + j) * kv_heads + g; }
 
   // The keys query i may look at.
   KeyRange visible(int64_t i) const {
     const int64_t position = query_start + i;
-    const int64_t begin = window > 0 ? most(0, position - window + 1) : 0;
+    int64_t begin = window > 0 ? most(0, position - window + 1) : 0;
+    if (chunk > 0) begin = most(begin, position - position % chunk);
     const int64_t end = causal ? most(0, least(keys, position + 1)) : keys;
     return {least(begin, end), end};
   }

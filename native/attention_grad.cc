@@ -17,13 +17,13 @@ struct GradBuffers {
 
 // A task's memory. H heads of the group, S all queries.
 struct GradMemory {
-  float *q_HSP, *dout_HSP, *dq_HSP, *delta_HS;  // all queries of the group
-  float *k_DJ, *v_DJ, *k_JP, *dk_JP, *dv_JP;    // one block of keys
+  float *q_HSP, *dout_HSU, *dq_HSP, *delta_HS;  // all queries of the group
+  float *k_DJ, *v_VJ, *k_JP, *dk_JP, *dv_JU;    // one block of keys
   float *p_QJ, *dscore_QJ;                      // one block of queries against it
 
   static int64_t floats(const AttentionShape& s) {
-    return s.group * s.queries * (3 * s.padded + 1) + key_block * (2 * s.dim + 3 * s.padded) +
-           2 * query_block * key_block;
+    return s.group * s.queries * (2 * s.padded + s.value_padded + 1) +
+           key_block * (s.dim + s.value_dim + 2 * s.padded + s.value_padded) + 2 * query_block * key_block;
   }
   GradMemory(const AttentionShape& s, float* memory) {
     const auto next = [&memory](int64_t count) {
@@ -32,22 +32,22 @@ struct GradMemory {
       return at;
     };
     const int64_t all = s.group * s.queries;
-    q_HSP = next(all * s.padded), dout_HSP = next(all * s.padded), dq_HSP = next(all * s.padded);
-    k_DJ = next(s.dim * key_block), v_DJ = next(s.dim * key_block), k_JP = next(key_block * s.padded);
-    dk_JP = next(key_block * s.padded), dv_JP = next(key_block * s.padded);
+    q_HSP = next(all * s.padded), dout_HSU = next(all * s.value_padded), dq_HSP = next(all * s.padded);
+    k_DJ = next(s.dim * key_block), v_VJ = next(s.value_dim * key_block), k_JP = next(key_block * s.padded);
+    dk_JP = next(key_block * s.padded), dv_JU = next(key_block * s.value_padded);
     p_QJ = next(query_block * key_block), dscore_QJ = next(query_block * key_block);
     delta_HS = next(all);
   }
 };
 
 void load_queries(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g) {
+  const int64_t V = s.value_dim, stride = s.heads * V;
   for (int64_t h = 0; h < s.group; h++) {
-    const int64_t at = s.query_at(b, 0, g * s.group + h), row = h * s.queries;
-    pad_rows(a.q + at, s.query_stride(), m.q_HSP + row * s.padded, s.queries, s.dim, s.padded);
-    pad_rows(a.dout + at, s.query_stride(), m.dout_HSP + row * s.padded, s.queries, s.dim, s.padded);
+    const int64_t at = s.query(b, 0, g * s.group + h), row = h * s.queries;
+    pad_rows(a.q + at * s.dim, s.heads * s.dim, m.q_HSP + row * s.padded, s.queries, s.dim, s.padded);
+    pad_rows(a.dout + at * V, stride, m.dout_HSU + row * s.value_padded, s.queries, V, s.value_padded);
     for (int64_t i = 0; i < s.queries; i++)
-      m.delta_HS[row + i] =
-          dot(a.out + at + i * s.query_stride(), a.dout + at + i * s.query_stride(), s.dim);
+      m.delta_HS[row + i] = dot(a.out + at * V + i * stride, a.dout + at * V + i * stride, V);
   }
   memset(m.dq_HSP, 0, s.group * s.queries * s.padded * sizeof(float));
 }
@@ -66,14 +66,14 @@ void grad_scores(float* p_J, float* dscore_J, KeyRange range, int64_t first_key,
 void grad_tile(const AttentionShape& s, const GradMemory& m, const float* lse_S, int64_t h, int64_t first_query,
                int64_t first_key) {
   const int64_t count = least(query_block, s.queries - first_query), keys = least(key_block, s.keys - first_key);
-  const int64_t row = h * s.queries + first_query, P = s.padded;
-  const float *q_QP = m.q_HSP + row * P, *dout_QP = m.dout_HSP + row * P;
+  const int64_t row = h * s.queries + first_query, P = s.padded, U = s.value_padded;
+  const float *q_QP = m.q_HSP + row * P, *dout_QU = m.dout_HSU + row * U;
   product<false>(q_QP, P, 1, m.k_DJ, key_block, m.p_QJ, key_block, count, key_block, s.dim);
-  product<false>(dout_QP, P, 1, m.v_DJ, key_block, m.dscore_QJ, key_block, count, key_block, s.dim);
+  product<false>(dout_QU, U, 1, m.v_VJ, key_block, m.dscore_QJ, key_block, count, key_block, s.value_dim);
   for (int64_t i = 0; i < count; i++)
     grad_scores(m.p_QJ + i * key_block, m.dscore_QJ + i * key_block, s.visible(first_query + i), first_key, s.scale,
                 lse_S[first_query + i], m.delta_HS[row + i]);
-  product<true>(m.p_QJ, 1, key_block, dout_QP, P, m.dv_JP, P, keys, P, count);
+  product<true>(m.p_QJ, 1, key_block, dout_QU, U, m.dv_JU, U, keys, U, count);
   product<true>(m.dscore_QJ, 1, key_block, q_QP, P, m.dk_JP, P, keys, P, count);
   product<true>(m.dscore_QJ, key_block, 1, m.k_JP, P, m.dq_HSP + row * P, P, count, P, keys);
 }
@@ -81,12 +81,14 @@ void grad_tile(const AttentionShape& s, const GradMemory& m, const float* lse_S,
 // One block of keys against all queries of the group: the whole of dk and dv there.
 void grad_key_block(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g,
                     int64_t first_key) {
-  const int64_t rows = least(key_block, s.keys - first_key), at = s.key_at(b, first_key, g);
-  transpose_keys(a.k + at, s.key_stride(), m.k_DJ, rows, s.dim);
-  transpose_keys(a.v + at, s.key_stride(), m.v_DJ, rows, s.dim);
-  pad_rows(a.k + at, s.key_stride(), m.k_JP, rows, s.dim, s.padded);
-  memset(m.dk_JP, 0, key_block * s.padded * sizeof(float));
-  memset(m.dv_JP, 0, key_block * s.padded * sizeof(float));
+  const int64_t rows = least(key_block, s.keys - first_key), at = s.key(b, first_key, g);
+  const int64_t D = s.dim, V = s.value_dim, P = s.padded, U = s.value_padded;
+  const int64_t key_stride = s.kv_heads * D, value_stride = s.kv_heads * V;
+  transpose_keys(a.k + at * D, key_stride, m.k_DJ, rows, D);
+  transpose_keys(a.v + at * V, value_stride, m.v_VJ, rows, V);
+  pad_rows(a.k + at * D, key_stride, m.k_JP, rows, D, P);
+  memset(m.dk_JP, 0, key_block * P * sizeof(float));
+  memset(m.dv_JU, 0, key_block * U * sizeof(float));
   for (int64_t h = 0; h < s.group; h++)
     for (int64_t i = 0; i < s.queries; i += query_block) {
       const KeyRange seen = s.visible(i, least(query_block, s.queries - i));
@@ -94,8 +96,8 @@ void grad_key_block(const AttentionShape& s, const GradBuffers& a, const GradMem
         grad_tile(s, m, a.lse + (b * s.heads + g * s.group + h) * s.queries, h, i, first_key);
     }
   for (int64_t j = 0; j < rows; j++) {
-    memcpy(a.dk + at + j * s.key_stride(), m.dk_JP + j * s.padded, s.dim * sizeof(float));
-    memcpy(a.dv + at + j * s.key_stride(), m.dv_JP + j * s.padded, s.dim * sizeof(float));
+    memcpy(a.dk + at * D + j * key_stride, m.dk_JP + j * P, D * sizeof(float));
+    memcpy(a.dv + at * V + j * value_stride, m.dv_JU + j * U, V * sizeof(float));
   }
 }
 
@@ -119,8 +121,8 @@ void attention_grad(const cv::AttentionGradArgs& args) {
       grad_key_block(s, a, m, b, g, block * key_block);
     for (int64_t h = 0; h < s.group; h++)
       for (int64_t i = 0; i < s.queries; i++)
-        memcpy(parts + segment * size + s.query_at(b, i, g * s.group + h), m.dq_HSP + (h * s.queries + i) * s.padded,
-               s.dim * sizeof(float));
+        memcpy(parts + segment * size + s.query(b, i, g * s.group + h) * s.dim,
+               m.dq_HSP + (h * s.queries + i) * s.padded, s.dim * sizeof(float));
   });
   if (segments == 1) return;
   parallel_pieces(size, segments, [=](int64_t begin, int64_t end) {

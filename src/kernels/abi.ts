@@ -260,14 +260,17 @@ export const abi = {
   swigluGrad: { x: "buf", dout: "buf", dx: "buf", rows: "int", n: "int" },
 
   // ---- attention ------------------------------------------------------------------------------------------
-  /** q [batch,queries,heads,dim], k and v [batch,keys,kvHeads,dim], out like q, lse [batch,heads,queries].
-   *  Query i stands at position queryStart + i, key j at j. causal: j <= position; window > 0: j > position - window.
+  /** q [batch,queries,heads,dim], k [batch,keys,kvHeads,dim], v [batch,keys,kvHeads,valueDim], out
+   *  [batch,queries,heads,valueDim], lse [batch,heads,queries]. Query i stands at position queryStart + i, key j at j.
+   *  causal: j <= position; window > 0: j > position - window; chunk > 0: j >= position - position % chunk.
+   *  sinks [heads]: a logit more in each head's softmax (and lse) that brings no value; null: none.
    *  Heads share kv heads in order (head h reads h / (heads/kvHeads)). Never an [S,S] buffer. A query that may look
    *  at nothing gives zeros. */
   attention: {
     q: "buf",
     k: "buf",
     v: "buf",
+    sinks: "buf?",
     out: "buf",
     lse: "buf",
     batch: "int",
@@ -276,12 +279,14 @@ export const abi = {
     heads: "int",
     kvHeads: "int",
     dim: "int",
+    valueDim: "int",
     queryStart: "int",
     window: "int",
+    chunk: "int",
     scale: "num",
     causal: "flag",
   },
-  /** Overwrites dq, dk, dv. */
+  /** Overwrites dq, dk, dv. Sinks are in lse. */
   attentionGrad: {
     q: "buf",
     k: "buf",
@@ -298,8 +303,10 @@ export const abi = {
     heads: "int",
     kvHeads: "int",
     dim: "int",
+    valueDim: "int",
     queryStart: "int",
     window: "int",
+    chunk: "int",
     scale: "num",
     causal: "flag",
   },

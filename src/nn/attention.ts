@@ -16,7 +16,7 @@ import {
 } from "../tensor/index.ts";
 import type { AttentionCache } from "./cache.ts";
 import { Linear } from "./linear.ts";
-import { type Module, type NamedParameter, within } from "./module.ts";
+import { type Module, type NamedParameter, Parameter, within } from "./module.ts";
 import { RmsNorm } from "./norm.ts";
 import type { PositionTable, Sequence } from "./positions.ts";
 import { type Rotary, rotate } from "./rope.ts";
@@ -39,6 +39,10 @@ export interface AttentionOptions {
   readonly rotary: Rotary | null;
   /** A token looks at this many positions, itself included; 0: at all before it. */
   readonly window?: number;
+  /** A token looks only at positions of its own chunk of this many (Llama 4); 0: no chunks. */
+  readonly chunk?: number;
+  /** A learned logit a head joins the softmax and brings no value (gpt-oss). */
+  readonly sinks?: boolean;
   /** Factor of the scores; 1 / sqrt(headDim) unless given. */
   readonly scale?: number;
   /** Offsets for q, k and v, and for the output; none unless given. */
@@ -62,6 +66,7 @@ export class Attention implements Module {
   readonly o: Linear;
   readonly qNorm: RmsNorm | null;
   readonly kNorm: RmsNorm | null;
+  readonly sinks_H: Parameter | null;
 
   constructor(options: AttentionOptions) {
     const { width, heads, kvHeads, headDim, qkvBias: bias, outBias, qkNorm = null } = options;
@@ -75,6 +80,7 @@ export class Attention implements Module {
     this.o = new Linear(heads * headDim, width, { bias: outBias, std: outStd });
     this.qNorm = learnedNorm(qkNorm, heads, headDim);
     this.kNorm = learnedNorm(qkNorm, kvHeads, headDim);
+    this.sinks_H = options.sinks ? new Parameter([heads], { kind: "zeros" }) : null;
   }
 
   *tensors(): Iterable<NamedParameter> {
@@ -84,22 +90,24 @@ export class Attention implements Module {
     yield* within("o", this.o);
     if (this.qNorm) yield* within("qNorm", this.qNorm);
     if (this.kNorm) yield* within("kNorm", this.kNorm);
+    if (this.sinks_H) yield ["sinks", this.sinks_H];
   }
 
   /** x_TD -> [T, D]. With a cache, the tokens continue what it holds. */
   forward(x_TD: Tensor, sequence: Sequence, cache: AttentionCache | null, ctx: Context): Tensor {
-    const { heads, kvHeads, headDim, window = 0, scale = headDim ** -0.5 } = this.options;
+    const { heads, kvHeads, headDim, window = 0, chunk = 0, scale = headDim ** -0.5 } = this.options;
     // A cache takes rows of any sequences, the plain operation whole sequences.
     const leading = cache ? [x_TD.shape[0]] : [sequence.batch, sequence.length];
     const project = (linear: Linear, norm: RmsNorm | null, parts: number): Tensor =>
       reshape(this.bounded(linear.forward(x_TD, ctx), norm), [...leading, parts, headDim]);
 
+    const sinks_H = this.sinks_H?.value ?? null;
     const q = this.tempered(this.turned(project(this.q, this.qNorm, heads), this.qNorm, sequence), sequence);
     const k = this.turned(project(this.k, this.kNorm, kvHeads), this.kNorm, sequence);
     const v = project(this.v, null, kvHeads);
     const mixed = cache
-      ? cache.attend(q, k, v, { window, chunk: 0, scale, sinks_H: null })
-      : attention(q, k, v, { window, scale });
+      ? cache.attend(q, k, v, { window, chunk, scale, sinks_H })
+      : attention(q, k, v, { window, chunk, scale, sinks: sinks_H });
     return this.o.forward(reshape(mixed, [-1, heads * headDim]), ctx);
   }
 

@@ -310,6 +310,10 @@ export function gradientCases(device: Device): Record<string, readonly Case[]> {
         ],
         compute: ([q, k, v]) => ops.attention(q, k, v, { causal: false }),
       },
+      {
+        shapes: [[1, 5, 4, 2], [1, 5, 2, 2], [1, 5, 2, 3], [4]],
+        compute: ([q, k, v, sinks]) => ops.attention(q, k, v, { chunk: 3, sinks }),
+      },
     ],
     gatherRows: [
       { shapes: [[3, 2]], compute: ([x]) => ops.gatherRows(x, ints([])) },

@@ -109,7 +109,7 @@ const computes: Record<string, Compute> = {
   combineRows: ([y, row, weight = null]) => ops.combineRows(y, row, weight),
   matmul: ([a, b], options) => ops.matmul(a, b, options),
   groupedMatmul: ([x, w, offsets], options) => ops.groupedMatmul(x, w, offsets, options),
-  attention: ([q, k, v], options) => ops.attention(q, k, v, options),
+  attention: ([q, k, v, sinks], options) => ops.attention(q, k, v, { ...options, sinks }),
   rope: ([x, position], { positions, rotary, theta, ...options }) =>
     ops.rope(x, ops.ropeTable(x.device, positions, ops.ropeFrequencies(rotary, theta)), position, options),
 };

@@ -127,7 +127,7 @@ for precision in ["f32", "bf16"]:
 
 
 # ---- attention and position -------------------------------------------------------------------------------------------
-def attention(q, k, v, causal=True, window=0, scale=None, queryStart=0):
+def attention(q, k, v, sinks=None, causal=True, window=0, chunk=0, scale=None, queryStart=0):
     group = q.shape[2] // k.shape[2]
     k, v = k.repeat_interleave(group, 2), v.repeat_interleave(group, 2)
     scores = torch.einsum("bihd,bjhd->bhij", q, k) * (scale or 1 / math.sqrt(q.shape[3]))
@@ -138,7 +138,12 @@ def attention(q, k, v, causal=True, window=0, scale=None, queryStart=0):
         hidden |= key > position
     if window:
         hidden |= key <= position - window
-    return torch.einsum("bhij,bjhd->bihd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
+    if chunk:
+        hidden |= key // chunk < position // chunk
+    scores = scores.masked_fill(hidden, -torch.inf)
+    if sinks is not None:
+        scores = torch.cat([scores, sinks[None, :, None, None].expand(*scores.shape[:3], 1)], -1)
+    return torch.einsum("bhij,bjhd->bihd", scores.softmax(-1)[..., : k.shape[1]], v)
 
 
 for attrs in [{}, {"causal": False, "scale": 0.3}, {"window": 3}, {"queryStart": 2, "window": 4}]:
@@ -174,6 +179,11 @@ for g in grads:
     torch.nn.utils.clip_grad_norm_([decayed, rest], 1.0)
     optimizer.step()
     after.append(pack(torch.cat([decayed.detach(), rest.detach()])))
+
+# ---- attention, continued (here, so that the random numbers above stay) ---------------------------------------------------
+attrs = {"chunk": 3, "scale": 0.6}
+shapes = [(2, 7, 4, 6), (2, 7, 2, 6), (2, 7, 2, 3), (4,)]
+case("attention", [rand(*shape) for shape in shapes], lambda q, k, v, sinks: attention(q, k, v, sinks, **attrs), attrs)
 
 golden = {"cases": cases, "adamw": {"values": pack(values), "grads": [pack(g) for g in grads], "after": after}}
 path = pathlib.Path(__file__).with_name("ops.json")

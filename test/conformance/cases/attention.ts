@@ -4,8 +4,10 @@ import { numbers, sizes } from "../inputs.ts";
 
 const { floats } = numbers(9);
 
-type Shape = Omit<KernelArgs<"attention">, "q" | "k" | "v" | "out" | "lse">;
-const plain: Shape = {
+type Sizes = Omit<KernelArgs<"attention">, "q" | "k" | "v" | "sinks" | "out" | "lse" | "valueDim">;
+/** Values are as wide as keys unless said. */
+type Shape = Sizes & { readonly valueDim?: number; readonly sinks?: boolean };
+const plain: Sizes = {
   batch: 1,
   queries: 7,
   keys: 7,
@@ -14,6 +16,7 @@ const plain: Shape = {
   dim: 17,
   queryStart: 0,
   window: 0,
+  chunk: 0,
   scale: 0.3,
   causal: true,
 };
@@ -34,21 +37,46 @@ const shapes: Readonly<Record<string, Shape>> = {
   "window after a cache": { ...plain, queries: 7, keys: 130, queryStart: 123, window: 33 },
   "window, not causal": { ...plain, queries: 33, keys: 65, window: 7, causal: false },
   "queries that see nothing": { ...plain, queries: 9, keys: 5, queryStart: 2, window: 3, causal: false },
+  "chunks of 5": { ...plain, queries: 65, keys: 65, chunk: 5 },
+  "chunks of 64, window of 40": { ...plain, queries: 150, keys: 150, chunk: 64, window: 40 },
+  "chunks after a cache": { ...plain, queries: 3, keys: 130, queryStart: 127, chunk: 64 },
+  ...Object.fromEntries(
+    sizes.map((valueDim) => [
+      `values of ${valueDim}`,
+      { ...plain, heads: 4, queries: 33, keys: 33, valueDim },
+    ]),
+  ),
+  "wide values, one query": { ...plain, queries: 1, keys: 130, queryStart: 129, dim: 24, valueDim: 65 },
+  sinks: { ...plain, heads: 4, queries: 65, keys: 65, sinks: true },
+  "sinks, two queries after a cache": { ...plain, queries: 2, keys: 260, queryStart: 258, sinks: true },
+  "sinks, windows that see nothing": {
+    ...plain,
+    queries: 9,
+    keys: 5,
+    queryStart: 2,
+    window: 3,
+    causal: false,
+    sinks: true,
+  },
+  "sinks, one query that sees nothing": { ...plain, queries: 1, keys: 0, queryStart: 0, sinks: true },
   "many blocks": { ...plain, queries: 300, keys: 300, dim: 33 },
 };
 
 const cases = Object.entries(shapes).flatMap(([name, shape]) => {
-  const { batch, queries, keys, heads, kvHeads, dim } = shape;
-  const [nq, nk] = [batch * queries * heads * dim, batch * keys * kvHeads * dim];
-  const qkv = { q: input(floats(nq, -2, 2)), k: input(floats(nk, -2, 2)), v: input(floats(nk)) };
+  const { sinks = false, ...rest } = { ...shape, valueDim: shape.valueDim ?? shape.dim };
+  const { batch, queries, keys, heads, kvHeads, dim, valueDim } = rest;
+  const [nq, nout] = [dim, valueDim].map((width) => batch * queries * heads * width);
+  const [nk, nv] = [dim, valueDim].map((width) => batch * keys * kvHeads * width);
+  const qkv = { q: input(floats(nq, -2, 2)), k: input(floats(nk, -2, 2)), v: input(floats(nv)) };
   const forward = kernelCase(
     "attention",
     name,
     {
       ...qkv,
-      out: output(nq),
+      sinks: sinks ? input(floats(heads, -3, 3)) : null,
+      out: output(nout),
       lse: output(batch * heads * queries),
-      ...shape,
+      ...rest,
     },
     sumOf(dim + 8),
   );
@@ -60,11 +88,11 @@ const cases = Object.entries(shapes).flatMap(([name, shape]) => {
       ...qkv,
       out: input(out!),
       lse: input(lse!),
-      dout: input(floats(nq)),
+      dout: input(floats(nout)),
       dq: output(nq),
       dk: output(nk),
-      dv: output(nk),
-      ...shape,
+      dv: output(nv),
+      ...rest,
     },
     sumOf(keys + dim + 16, 2),
   );
@@ -74,7 +102,7 @@ const cases = Object.entries(shapes).flatMap(([name, shape]) => {
 // A cache holds anything past its last key.
 const cached = (values: Float64Array, filled: number): Float64Array => values.fill(NaN, filled);
 const unfilled = [3, 7].map((queries) => {
-  const shape = { ...plain, queries, keys: 130, queryStart: 70 };
+  const shape = { ...plain, queries, keys: 130, queryStart: 70, valueDim: plain.dim };
   const width = shape.kvHeads * shape.dim;
   const filled = (shape.queryStart + queries) * width;
   const n = queries * shape.heads * shape.dim;
@@ -85,6 +113,7 @@ const unfilled = [3, 7].map((queries) => {
       q: input(floats(n)),
       k: input(cached(floats(shape.keys * width), filled)),
       v: input(cached(floats(shape.keys * width), filled)),
+      sinks: null,
       out: output(n),
       lse: output(shape.heads * queries),
       ...shape,
