@@ -19,7 +19,7 @@ import {
   type Sequence,
   within,
 } from "../nn/index.ts";
-import { affine, type Context, reshape, show, type Tensor } from "../tensor/index.ts";
+import { affine, type Context, reshape, scope, show, type Tensor } from "../tensor/index.ts";
 import type { Block } from "./block.ts";
 import type { FileLayout } from "./layout.ts";
 
@@ -151,11 +151,8 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     let x_TD = scaled(this.embedding.forward(ids_T), this.embeddingScale);
     ctx.tap("embedding", -1, x_TD);
     for (const [layer, block] of this.blocks.entries()) {
-      const output = block.forward(
-        x_TD,
-        { sequence, cache: pass?.layers[layer] ?? null, ids_T, labels },
-        ctx,
-      );
+      const inputs = { sequence, cache: pass?.layers[layer] ?? null, ids_T, labels };
+      const output = scope(() => block.forward(x_TD, inputs, ctx));
       x_TD = output.x_TD;
       if (output.moe) moe.push(output.moe);
       ctx.tap("block", layer, x_TD);

@@ -1,4 +1,14 @@
-import { addInto, type Device, empty, full, keep, Random, type Tensor, watch } from "../tensor/index.ts";
+import {
+  addInto,
+  type Device,
+  empty,
+  full,
+  type GradientSink,
+  keep,
+  Random,
+  type Tensor,
+  watch,
+} from "../tensor/index.ts";
 import type { Init, Module, NamedParameter, Parameter } from "./module.ts";
 
 /** Parameters start on 64-byte boundaries. */
@@ -8,12 +18,14 @@ const alignment = 16;
 export interface ParameterArena {
   /** [N]: decayed parameters first, each at an aligned place; the gaps are zero. */
   readonly values: Tensor;
-  /** [N], laid out alike. */
+  /** [N], laid out alike: the sum of all gradients since {@link clearGradients}. */
   readonly grads: Tensor;
   /** How many leading elements weight decay applies to. */
   readonly decayed: number;
   /** Where each parameter is, in elements. */
   readonly places: ReadonlyMap<string, { readonly start: number; readonly parameter: Parameter }>;
+  /** Begins new sums. Takes no pass over memory: what comes first for a parameter is written, not added. */
+  clearGradients(): void;
   /** Gives the memory back; the parameters' values are gone. */
   dispose(): void;
 }
@@ -35,18 +47,81 @@ export function materialise(module: Module, device: Device, seed: number): Param
   }
   const values = keep(full(device, [length], 0));
   const grads = keep(full(device, [length], 0));
+  const sums: GradientSum[] = [];
   const made = [values, grads];
   for (const [name, { start, parameter }] of places) {
     const value = keep(values.view(parameter.shape, start));
     initialise(value, parameter.init, new Random(seed, `init:${name}`));
-    const grad = keep(grads.view(parameter.shape, start));
-    parameter.bind(watch(value, (contribution) => addInto(grad, contribution)));
-    made.push(value, grad);
+    const sum = new GradientSum(keep(grads.view(parameter.shape, start)));
+    parameter.bind(watch(value, sum));
+    sums.push(sum);
+    made.push(value, sum.total);
   }
-  const dispose = (): void => {
-    for (const tensor of made) tensor.dispose();
+  return {
+    values,
+    get grads() {
+      for (const sum of sums) sum.settle();
+      return grads;
+    },
+    decayed,
+    places,
+    clearGradients() {
+      for (const sum of sums) sum.clear();
+    },
+    dispose() {
+      for (const tensor of made) tensor.dispose();
+    },
   };
-  return { values, grads, decayed, places, dispose };
+}
+
+/** The gradient of one parameter, in its place in the arena. */
+class GradientSum implements GradientSink {
+  readonly total: Tensor;
+  /** Whether `total` holds anything; else its contents are of the last step. */
+  private begun = false;
+  /** `total`, while an operation writes the first contribution there. */
+  private lent: Tensor | null = null;
+
+  constructor(total: Tensor) {
+    this.total = total;
+  }
+
+  place(): Tensor | null {
+    if (this.begun) return null;
+    this.begun = true;
+    this.lent = this.total.view(this.total.shape);
+    return this.lent;
+  }
+
+  take(contribution: Tensor): void {
+    if (contribution === this.lent) this.lent = null;
+    else if (this.begun) addInto(this.total, contribution);
+    else copyInto(this.total, contribution);
+    this.begun = true;
+    contribution.dispose();
+  }
+
+  clear(): void {
+    this.begun = false;
+  }
+
+  /** A parameter that no gradient reached has a gradient of zeros. */
+  settle(): void {
+    const { total } = this;
+    if (!this.begun) total.device.kernels.run.fill({ out: total.buf, n: total.size, value: 0 });
+    this.begun = true;
+  }
+}
+
+function copyInto(to: Tensor, from: Tensor): void {
+  to.device.kernels.run.stridedCopy({
+    x: from.buf,
+    out: to.buf,
+    dims: [1, 1, 1, to.size],
+    xStrides: [0, 0, 0, 1],
+    outStrides: [0, 0, 0, 1],
+    accumulate: false,
+  });
 }
 
 /**

@@ -18,6 +18,11 @@ export interface VjpContext<A> {
   readonly wanted: readonly boolean[];
   readonly attrs: A;
   readonly run: KernelTable;
+  /**
+   * Where the gradient of input i is best written (contents undefined): for the input that is a weight, in the model's gradients
+   * themselves. Asked for at most once an input, and only for a gradient that is then returned.
+   */
+  readonly place: (input: number) => Tensor;
 }
 
 /** The gradient of each input, f32 and of its size; null where there is none. */
@@ -31,8 +36,22 @@ export type InputGrads = readonly (Tensor | null)[];
  * - `forward` writes the outputs. It is not called where they are all empty.
  * - `vjp` maps the result's gradient to the inputs', or says that there are none. It runs with no tape on, in a
  *   scope: it may use other operations, and leaves its temporaries lying.
+ * - `reads` says which inputs and outputs `vjp` reads the values of: they stay in memory for it. Of the rest it sees the shapes.
  */
-export interface Op<A> {
+export type Op<A> = DifferentiableOp<A> | (OpBase<A> & { readonly vjp: "none" });
+
+export interface DifferentiableOp<A> extends OpBase<A> {
+  readonly reads: Reads;
+  readonly vjp: (context: VjpContext<A>) => InputGrads;
+}
+
+/** By place in the lists. */
+export interface Reads {
+  readonly inputs: "all" | readonly number[];
+  readonly outputs: "all" | readonly number[];
+}
+
+interface OpBase<A> {
   readonly name: string;
   readonly shape: (inputs: readonly Tensor[], attrs: A) => readonly OutputSpec[];
   readonly forward: (
@@ -41,7 +60,6 @@ export interface Op<A> {
     outputs: readonly Tensor[],
     attrs: A,
   ) => void;
-  readonly vjp: "none" | ((context: VjpContext<A>) => InputGrads);
 }
 
 /** A new f32 tensor of `shape`. */

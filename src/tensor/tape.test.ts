@@ -138,13 +138,44 @@ test("a step frees what it made: live bytes are flat over 1000 steps, and nothin
   expect(device.memory).toMatchObject({ live, pooled });
 });
 
-test("without a scope, backward itself leaves nothing behind", () => {
+test("without a scope, what the tape held is free after backward", () => {
   const device = make();
   const w = watch(tensor(device, [1, 2]), (g) => g.dispose());
-  const unwatched = new Tape().run(() => exp(w)); // tracked, but of another tape: its gradient goes nowhere
+  const elsewhere = new Tape();
+  const unwatched = elsewhere.run(() => exp(w)); // tracked, but of another tape: its gradient goes nowhere
+  const { live } = device.memory;
   const tape = new Tape();
   const loss = tape.run(() => sum(div(mul(w, unwatched), add(w, w))));
-  const { live } = device.memory;
+  expect(device.memory.live).toBeGreaterThan(live + 64);
   tape.backward(loss);
-  expect(device.memory.live).toBe(live);
+  expect(device.memory.live).toBe(live + 64); // the loss
+});
+
+test("a body that throws leaves nothing on the tape or in memory", () => {
+  const device = make();
+  const w = watch(tensor(device, [1, 2]), (g) => g.dispose());
+  const { live } = device.memory;
+  const tape = new Tape();
+  expect(() => tape.run(() => matmul(exp(w), w))).toThrow("matmul");
+  expect([tape.nodes.length, device.memory.live]).toEqual([0, live]);
+});
+
+test("only what gradients read stays until backward, and each is freed as it is passed", () => {
+  const device = make();
+  const n = 1024; // 4,096 bytes: larger than everything else together
+  const x = watch(full(device, [n], 0.5), (g) => g.dispose());
+  const tensors = (): number => Math.floor(device.memory.live / (4 * n)) - 1; // besides x
+  const sums = new Tape();
+  const ofSums = sums.run(() => sum(add(add(add(x, x), x), x)));
+  expect(tensors()).toBe(0); // the gradient of a sum needs no values
+  sums.backward(ofSums);
+
+  const tape = new Tape();
+  const loss = tape.run(() => sum(exp(exp(exp(exp(x))))));
+  expect(tensors()).toBe(4);
+  device.resetPeak();
+  tape.backward(loss);
+  // At the last exponential: its input and output, the gradients of both; those below: 2 more.
+  expect(Math.floor(device.memory.peak / (4 * n)) - 1).toBe(6);
+  expect(tensors()).toBe(0);
 });

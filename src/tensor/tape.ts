@@ -1,13 +1,22 @@
 import { fail } from "../errors.ts";
-import type { InputGrads, Op, VjpContext } from "./op.ts";
-import { scope } from "./scope.ts";
+import type { DifferentiableOp, InputGrads, Op, VjpContext } from "./op.ts";
+import { adopt, keep, scope } from "./scope.ts";
 import { empty, full, show, type Tensor } from "./tensor.ts";
 
+/** An operation on the tape. */
 interface Node {
-  readonly op: Op<unknown>;
+  readonly op: DifferentiableOp<unknown>;
+  readonly attrs: unknown;
+  /** As the operation got and made them: what gradients are found by. Their memory may be gone. */
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  readonly saved: Saved;
+}
+
+/** Handles of the tape's own on what an operation's gradient reads, which the caller's scopes do not free; the rest has a shape only. */
+interface Saved {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  readonly attrs: unknown;
 }
 
 let current: Tape | null = null;
@@ -22,7 +31,24 @@ export function recordNode(
   if (!current || op.vjp === "none" || outputs[0].dtype === "i32") return;
   if (!inputs.some((input) => input.tracked)) return;
   outputs[0].tracked = true;
-  current.nodes.push({ op, inputs, outputs, attrs });
+  const saved = { inputs: save(inputs, op.reads.inputs), outputs: save(outputs, op.reads.outputs) };
+  current.nodes.push({ op, attrs, inputs, output: outputs[0], saved });
+}
+
+function save(tensors: readonly Tensor[], read: "all" | readonly number[]): readonly Tensor[] {
+  return tensors.map((tensor, i) => {
+    const handle = keep(tensor.view(tensor.shape));
+    if (read !== "all" && !read.includes(i)) handle.dispose();
+    return handle;
+  });
+}
+
+function handlesOf({ inputs, outputs }: Saved): readonly Tensor[] {
+  return [...inputs, ...outputs];
+}
+
+function forget(saved: Saved): void {
+  for (const handle of handlesOf(saved)) handle.dispose();
 }
 
 /**
@@ -32,22 +58,31 @@ export function recordNode(
  *     const loss = tape.run(() => model.loss(batch));
  *     tape.backward(loss);            // adds into the gradient of every parameter
  *
- * What was computed must stay alive until `backward`: do both in one scope.
+ * The tape itself holds what gradients read, and frees it as soon as they have: memory falls as the backward pass goes on.
  */
 export class Tape {
   /** @internal */
   nodes: Node[] = [];
 
-  /** Runs `body` with this tape on. */
+  /** Runs `body` with this tape on, in a {@link scope}: of what it makes, its result and what the gradient needs stay. */
   run<T>(body: () => T): T {
-    return withTape(this, body);
+    const before = this.nodes.length;
+    try {
+      const result = scope(() => withTape(this, body));
+      // Until here the handles were in no scope. Those that no backward pass comes to end with the caller's.
+      for (const { saved } of this.nodes.slice(before)) for (const handle of handlesOf(saved)) adopt(handle);
+      return result;
+    } catch (error) {
+      for (const { saved } of this.nodes.splice(before)) forget(saved);
+      throw error;
+    }
   }
 
   /** Propagates from the one-element `loss` to every watched tensor (see {@link watch}), once: the tape is empty afterwards. */
   backward(loss: Tensor): void {
     if (loss.size !== 1) fail("shape", `backward: the loss has shape ${show(loss.shape)}, not one element`);
     const { nodes } = this;
-    if (!nodes.some((node) => node.outputs[0] === loss)) {
+    if (!nodes.some((node) => node.output === loss)) {
       fail(
         "state",
         "backward: the loss was not computed from a watched tensor on this tape since its last backward pass",
@@ -57,9 +92,13 @@ export class Tape {
     const grads = new Map<Tensor, Tensor>([[loss, full(loss.device, loss.shape, 1)]]);
     try {
       withTape(null, () => {
-        for (let i = nodes.length - 1; i >= 0; i--) backwardNode(nodes[i], grads);
+        for (let node = nodes.pop(); node; node = nodes.pop()) {
+          backwardNode(node, grads);
+          forget(node.saved);
+        }
       });
     } finally {
+      for (const { saved } of nodes) forget(saved);
       for (const grad of grads.values()) grad.dispose(); // of tracked tensors that nobody watches
     }
   }
@@ -80,18 +119,25 @@ function withTape<T>(tape: Tape | null, body: () => T): T {
   }
 }
 
-type Sink = (contribution: Tensor) => void;
-const sinks = new WeakMap<Tensor, Sink>();
+/** Where the gradient of a watched tensor goes: the sum of what it is given. */
+export interface GradientSink {
+  /**
+   * Where a contribution may be written by the operation that makes it (f32, of the tensor's shape, contents undefined), or
+   * null. It is then given to `take`.
+   */
+  place(): Tensor | null;
+  /** Gets a contribution and disposes of it. Unless it is `place`'s, it may share memory with others and is not written to. */
+  take(contribution: Tensor): void;
+}
 
-/**
- * Makes `tensor` tracked. In a backward pass `sink` gets each contribution to its gradient (f32, of the tensor's size); the
- * gradient is their sum. The sink disposes of the contribution, and does not write to it: it may share memory with others.
- */
-export function watch(tensor: Tensor, sink: Sink): Tensor {
+const sinks = new WeakMap<Tensor, GradientSink>();
+
+/** Makes `tensor` tracked: a backward pass gives each contribution to its gradient (f32, of its size) to `sink`. */
+export function watch(tensor: Tensor, sink: GradientSink | GradientSink["take"]): Tensor {
   if (tensor.dtype !== "f32")
     fail("dtype", `watch: gradients are for f32 tensors, this one is ${tensor.dtype}`);
   tensor.tracked = true;
-  sinks.set(tensor, sink);
+  sinks.set(tensor, typeof sink === "function" ? { place: () => null, take: sink } : sink);
   return tensor;
 }
 
@@ -139,7 +185,7 @@ function addTo(out: Tensor, a: Tensor, b: Tensor): void {
 
 /** Every reader of the node's result has been passed, so `grads` holds its whole gradient, which is used up here. */
 function backwardNode(node: Node, grads: Map<Tensor, Tensor>): void {
-  const grad = grads.get(node.outputs[0]);
+  const grad = grads.get(node.output);
   if (!grad) return;
   const inputGrads = ownHandles(
     scope(() => runVjp(node, grad)),
@@ -149,15 +195,17 @@ function backwardNode(node: Node, grads: Map<Tensor, Tensor>): void {
     const inputGrad = inputGrads[i];
     if (inputGrad) accumulate(node.op.name, grads, input, inputGrad);
   });
-  grads.delete(node.outputs[0]);
+  grads.delete(node.output);
   grad.dispose();
 }
 
-function runVjp(node: Node, grad: Tensor): InputGrads {
-  const { op, inputs, outputs, attrs } = node;
-  if (op.vjp === "none") return [];
+function runVjp({ op, inputs, saved, attrs }: Node, grad: Tensor): InputGrads {
   const wanted = inputs.map((input) => input.tracked);
-  const context: VjpContext<unknown> = { inputs, outputs, grad, wanted, attrs, run: grad.device.kernels.run };
+  const place = (i: number): Tensor => {
+    const { device, shape } = inputs[i];
+    return (wanted[i] ? sinks.get(inputs[i])?.place() : null) ?? empty(device, shape);
+  };
+  const context: VjpContext<unknown> = { ...saved, grad, wanted, attrs, run: grad.device.kernels.run, place };
   return op.vjp(context).map((inputGrad, i) => (wanted[i] ? inputGrad : null));
 }
 
@@ -181,7 +229,7 @@ function accumulate(op: string, grads: Map<Tensor, Tensor>, input: Tensor, grad:
   }
   const sink = sinks.get(input);
   const sum = grads.get(input);
-  if (sink) sink(grad);
+  if (sink) sink.take(grad);
   else if (!sum) grads.set(input, grad);
   else {
     // Memory may be shared between gradients, so they are never added to in place.

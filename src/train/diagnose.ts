@@ -1,6 +1,6 @@
 /** Finds where a number first stops being finite, by doing a forward pass again with a listener. */
 import type { ParameterArena } from "../nn/index.ts";
-import { type Context, scope, Tensor } from "../tensor/index.ts";
+import { type Context, keep, scope, Tensor } from "../tensor/index.ts";
 
 const largestF32 = 3.4028234663852886e38;
 
@@ -19,15 +19,14 @@ export async function nonFinitePlace(
   ctx: Context,
   arena: ParameterArena,
 ): Promise<string | null> {
-  const heard = scope(() => {
-    const values: Heard[] = [];
-    const tap = (name: string, layer: number, value: unknown): void => {
-      values.push({ name, layer, tensors: [...tensorsIn(value)] });
-    };
-    forward({ ...ctx, tap });
-    return values;
-  });
+  const heard: Heard[] = [];
+  const tap = (name: string, layer: number, value: unknown): void => {
+    // Handles of our own: what goes by ends with its block.
+    const tensors = [...tensorsIn(value)].map((tensor) => keep(tensor.view(tensor.shape)));
+    heard.push({ name, layer, tensors });
+  };
   try {
+    scope(() => void forward({ ...ctx, tap }));
     for (const { name, layer, tensors } of heard) {
       for (const tensor of tensors) {
         if (await isSound(tensor, name.startsWith("moe."))) continue;

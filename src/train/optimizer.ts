@@ -41,12 +41,7 @@ export class AdamW {
       const state = { values, grads, m: this.m, v: this.v, gradScale, decayed, step };
       adamwStep({ ...state, lr, beta1: betas[0], beta2: betas[1], eps, decay });
     });
-    this.clearGradients();
-  }
-
-  clearGradients(): void {
-    const { grads } = this.arena;
-    grads.device.kernels.run.fill({ out: grads.buf, n: grads.size, value: 0 });
+    this.arena.clearGradients();
   }
 
   /** Gives the optimizer's own memory back. */

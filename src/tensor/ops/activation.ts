@@ -19,6 +19,7 @@ const swigluOp: Op<null> = {
     return [f32(x.shape.with(-1, sizes(x).n))];
   },
   forward: (run, [x], [out]) => run.swiglu({ x: x.buf, out: out.buf, ...sizes(x) }),
+  reads: { inputs: [0], outputs: [] },
   vjp({ run, inputs: [x], grad }) {
     const dx = empty(x.device, x.shape);
     run.swigluGrad({ x: x.buf, dout: grad.buf, dx: dx.buf, ...sizes(x) });

@@ -75,6 +75,7 @@ const attentionOp: Op<AttentionAttrs> = {
     const places = { q: q.buf, k: k.buf, v: v.buf, sinks: sinks?.buf ?? null, out: out.buf, lse: lse.buf };
     run.attention({ ...places, ...sizes(q, k, v), ...attrs });
   },
+  reads: { inputs: "all", outputs: "all" },
   vjp({ run, inputs: [q, k, v, sinks], outputs: [out, lse], grad, wanted, attrs }) {
     const [dq, dk, dv] = [q, k, v].map((input) => empty(input.device, input.shape));
     run.attentionGrad({

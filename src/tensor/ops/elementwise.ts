@@ -1,12 +1,21 @@
 import type { BinaryOp, UnaryOp } from "../../kernels/abi.ts";
 import { apply } from "../apply.ts";
-import { check, checkDtype, f32, type InputGrads, type Op, type VjpContext } from "../op.ts";
+import {
+  check,
+  checkDtype,
+  type DifferentiableOp,
+  f32,
+  type InputGrads,
+  type Op,
+  type Reads,
+  type VjpContext,
+} from "../op.ts";
 import { empty, full, Tensor } from "../tensor.ts";
 import { broadcastShape, fourAxes, stridesIn, sumTo } from "./broadcast.ts";
 
 // ---- two operands, broadcast (NumPy) ----------------------------------------------------------------------
 
-function binaryOp(name: BinaryOp, vjp: Op<null>["vjp"]): Op<null> {
+function binaryOp(name: BinaryOp): Op<null> & { readonly vjp: "none" } {
   return {
     name,
     shape(inputs) {
@@ -28,8 +37,12 @@ function binaryOp(name: BinaryOp, vjp: Op<null>["vjp"]): Op<null> {
         bStrides: strides[1],
       });
     },
-    vjp,
+    vjp: "none",
   };
+}
+
+function differentiable(name: BinaryOp, reads: Reads, vjp: DifferentiableOp<null>["vjp"]): Op<null> {
+  return { ...binaryOp(name), reads, vjp };
 }
 
 /** The gradients of two broadcast operands, from those of the operands as the kernel read them; makes only what is wanted. */
@@ -45,17 +58,24 @@ function choiceGrads(context: VjpContext<null>, chosen: (mine: Tensor, other: Te
   return broadcastGrads(context, [() => share(a, b), () => share(b, a)]);
 }
 
+const nothing: Reads = { inputs: [], outputs: [] };
+const operands: Reads = { inputs: "all", outputs: [] };
+
 const binaryOps = {
-  add: binaryOp("add", (context) => broadcastGrads(context, [() => context.grad, () => context.grad])),
-  sub: binaryOp("sub", (context) => broadcastGrads(context, [() => context.grad, () => neg(context.grad)])),
-  mul: binaryOp("mul", (context) => {
+  add: differentiable("add", nothing, (context) =>
+    broadcastGrads(context, [() => context.grad, () => context.grad]),
+  ),
+  sub: differentiable("sub", nothing, (context) =>
+    broadcastGrads(context, [() => context.grad, () => neg(context.grad)]),
+  ),
+  mul: differentiable("mul", operands, (context) => {
     const {
       grad,
       inputs: [a, b],
     } = context;
     return broadcastGrads(context, [() => mul(grad, b), () => mul(grad, a)]);
   }),
-  div: binaryOp("div", (context) => {
+  div: differentiable("div", { inputs: [1], outputs: [0] }, (context) => {
     const {
       grad,
       inputs: [, b],
@@ -63,10 +83,10 @@ const binaryOps = {
     } = context;
     return broadcastGrads(context, [() => div(grad, b), () => neg(div(mul(grad, y), b))]);
   }),
-  max: binaryOp("max", (context) => choiceGrads(context, (mine, other) => less(other, mine))),
-  min: binaryOp("min", (context) => choiceGrads(context, less)),
-  less: binaryOp("less", "none"),
-  equal: binaryOp("equal", "none"),
+  max: differentiable("max", operands, (context) => choiceGrads(context, (mine, other) => less(other, mine))),
+  min: differentiable("min", operands, (context) => choiceGrads(context, less)),
+  less: binaryOp("less"),
+  equal: binaryOp("equal"),
 } as const satisfies Record<BinaryOp, Op<null>>;
 
 /** a + b. */
@@ -126,6 +146,7 @@ function unaryOp(name: UnaryOp): Op<UnaryAttrs> {
     forward(run, [x], [out], { alpha, beta }) {
       run.unary({ op: name, x: x.buf, out: out.buf, n: x.size, alpha, beta });
     },
+    reads: { inputs: "all", outputs: "all" },
     vjp({ run, inputs: [x], outputs: [y], grad, attrs: { alpha, beta } }) {
       const dx = empty(x.device, x.shape);
       run.unaryGrad({ op: name, x: x.buf, y: y.buf, dy: grad.buf, dx: dx.buf, n: x.size, alpha, beta });

@@ -3,7 +3,7 @@
 import { apply } from "../apply.ts";
 import type { Precision } from "../context.ts";
 import { check, checkDtype, checkIds, checkShape, f32, type Op } from "../op.ts";
-import { empty, show, type Tensor } from "../tensor.ts";
+import { show, type Tensor } from "../tensor.ts";
 
 export interface GroupedMatmulOptions {
   /** w is stored [E, n, k]. */
@@ -57,10 +57,11 @@ const groupedMatmulOp: Op<GroupedAttrs> = {
       bf16,
     });
   },
+  reads: { inputs: "all", outputs: [] },
   // For each expert's rows as in matmul: dx = dy w^T, dw = x^T dy.
-  vjp({ run, inputs: [x, w, offsets], grad, wanted, attrs: { transW, bf16 } }) {
+  vjp({ run, inputs: [x, w, offsets], grad, wanted, attrs: { transW, bf16 }, place }) {
     const { rows, experts, n, k } = sizes(x, w, transW);
-    const dx = wanted[0] ? empty(x.device, x.shape) : null;
+    const dx = wanted[0] ? place(0) : null;
     if (dx) {
       run.groupedGemm({
         x: grad.buf,
@@ -75,7 +76,7 @@ const groupedMatmulOp: Op<GroupedAttrs> = {
         bf16,
       });
     }
-    const dw = wanted[1] ? empty(w.device, w.shape) : null;
+    const dw = wanted[1] ? place(1) : null;
     if (dw) {
       const [a, b, m, columns] = transW ? [grad, x, n, k] : [x, grad, k, n];
       run.groupedGemmOuter({

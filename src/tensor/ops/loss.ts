@@ -27,6 +27,7 @@ const crossEntropyOp: Op<null> = {
       ...rowsOf(logits),
     });
   },
+  reads: { inputs: "all", outputs: [1] },
   vjp({ run, inputs: [logits, target], outputs: [, lse], grad }) {
     const dlogits = empty(logits.device, logits.shape);
     run.crossEntropyGrad({

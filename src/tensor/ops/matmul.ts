@@ -2,7 +2,7 @@ import { apply } from "../apply.ts";
 import type { Precision } from "../context.ts";
 import { sizeOf } from "../device.ts";
 import { check, checkDtype, f32, type Op } from "../op.ts";
-import { empty, type Shape, show, type Tensor } from "../tensor.ts";
+import { type Shape, show, type Tensor } from "../tensor.ts";
 
 export interface MatmulOptions {
   /** a is stored [..., k, m]. */
@@ -37,12 +37,13 @@ const matmulOp: Op<{ readonly product: Product; readonly shape: Shape }> = {
   forward(_run, [a, b], [out], { product }) {
     multiply(a, b, out, product);
   },
+  reads: { inputs: "all", outputs: [] },
   // y = A B: dA = dy B^T and dB = A^T dy, each transposed where the operand is stored so.
-  vjp({ inputs: [a, b], grad, wanted, attrs: { product } }) {
+  vjp({ inputs: [a, b], grad, wanted, attrs: { product }, place }) {
     const { batch, m, n, k, transA, transB, bf16 } = product;
     const da = (): Tensor =>
       transA
-        ? multiply(b, grad, empty(a.device, a.shape), {
+        ? multiply(b, grad, place(0), {
             batch,
             m: k,
             n: m,
@@ -51,7 +52,7 @@ const matmulOp: Op<{ readonly product: Product; readonly shape: Shape }> = {
             transB: true,
             bf16,
           })
-        : multiply(grad, b, empty(a.device, a.shape), {
+        : multiply(grad, b, place(0), {
             batch,
             m,
             n: k,
@@ -62,7 +63,7 @@ const matmulOp: Op<{ readonly product: Product; readonly shape: Shape }> = {
           });
     const db = (): Tensor =>
       transB
-        ? multiply(grad, a, empty(b.device, b.shape), {
+        ? multiply(grad, a, place(1), {
             batch,
             m: n,
             n: k,
@@ -71,7 +72,7 @@ const matmulOp: Op<{ readonly product: Product; readonly shape: Shape }> = {
             transB: transA,
             bf16,
           })
-        : multiply(a, grad, empty(b.device, b.shape), {
+        : multiply(a, grad, place(1), {
             batch,
             m: k,
             n,

@@ -43,11 +43,12 @@ const rmsNormOp: Op<NormAttrs> = {
     const weight = parts(inputs, attrs).weight?.buf ?? null;
     run.rmsNorm({ x: x.buf, weight, out: out.buf, rstd: rstd.buf, ...rowsOf(x), eps: attrs.eps });
   },
-  vjp({ run, inputs, outputs: [, rstd], grad, wanted, attrs }) {
+  reads: { inputs: "all", outputs: [1] },
+  vjp({ run, inputs, outputs: [, rstd], grad, wanted, attrs, place }) {
     const [x] = inputs;
     const { weight } = parts(inputs, attrs);
     const dx = empty(x.device, x.shape);
-    const dweight = weight && wanted[1] ? empty(x.device, weight.shape) : null;
+    const dweight = weight && wanted[1] ? place(1) : null;
     run.rmsNormGrad({
       x: x.buf,
       weight: weight?.buf ?? null,
@@ -88,12 +89,13 @@ const layerNormOp: Op<NormAttrs> = {
       eps: attrs.eps,
     });
   },
-  vjp({ run, inputs, outputs: [, mean, rstd], grad, wanted, attrs }) {
+  reads: { inputs: "all", outputs: [1, 2] },
+  vjp({ run, inputs, outputs: [, mean, rstd], grad, wanted, attrs, place }) {
     const [x] = inputs;
     const { weight, bias } = parts(inputs, attrs);
     const dx = empty(x.device, x.shape);
-    const dweight = weight && wanted[1] ? empty(x.device, weight.shape) : null;
-    const dbias = bias && wanted[inputs.length - 1] ? empty(x.device, bias.shape) : null;
+    const dweight = weight && wanted[1] ? place(1) : null;
+    const dbias = bias && wanted[inputs.length - 1] ? place(inputs.length - 1) : null;
     run.layerNormGrad({
       x: x.buf,
       weight: weight?.buf ?? null,

@@ -1,6 +1,6 @@
 import { apply } from "../apply.ts";
 import { sizeOf } from "../device.ts";
-import { check, checkDtype, f32, type Op } from "../op.ts";
+import { check, checkDtype, type DifferentiableOp, f32, type Op, type Reads } from "../op.ts";
 import { type Shape, show, type Tensor } from "../tensor.ts";
 import { affine, neg } from "./elementwise.ts";
 import { axisOf, expand, permute, reshape } from "./shape.ts";
@@ -25,7 +25,11 @@ function folded(shape: Shape, { first, end }: Run): Shape {
   return shape.map((n, axis) => (axis >= first && axis < end ? 1 : n));
 }
 
-function reduceOp(name: "sum" | "max" | "min", vjp: Op<Run>["vjp"]): Op<Run> {
+function reduceOp(
+  name: "sum" | "max" | "min",
+  inputs: Reads["inputs"],
+  vjp: DifferentiableOp<Run>["vjp"],
+): Op<Run> {
   return {
     name,
     shape([x], run) {
@@ -40,13 +44,14 @@ function reduceOp(name: "sum" | "max" | "min", vjp: Op<Run>["vjp"]): Op<Run> {
     },
     forward: (kernels, [x], [out], run) =>
       kernels.reduce({ op: name, x: x.buf, out: out.buf, ...middle(x, run) }),
+    reads: { inputs, outputs: [] },
     vjp,
   };
 }
 
-const sumOp = reduceOp("sum", ({ inputs: [x], grad }) => [expand(grad, x.shape)]);
-const maxOp = reduceOp("max", ({ inputs: [x], grad, attrs }) => [gradToLargest(x, grad, attrs)]);
-const minOp = reduceOp("min", ({ inputs: [x], grad, attrs }) => [gradToLargest(neg(x), grad, attrs)]);
+const sumOp = reduceOp("sum", [], ({ inputs: [x], grad }) => [expand(grad, x.shape)]);
+const maxOp = reduceOp("max", "all", ({ inputs: [x], grad, attrs }) => [gradToLargest(x, grad, attrs)]);
+const minOp = reduceOp("min", "all", ({ inputs: [x], grad, attrs }) => [gradToLargest(neg(x), grad, attrs)]);
 
 /** Gives the gradient of each fold to its largest element, of equals to the first. */
 function gradToLargest(x: Tensor, grad: Tensor, run: Run): Tensor {

@@ -101,6 +101,7 @@ const ropeOp: Op<RopeAttrs> = {
     return [f32(x.shape)];
   },
   forward: (run, inputs, [out], attrs) => turn({ run, inputs, attrs }, inputs[0], out, false),
+  reads: { inputs: [1, 2, 3], outputs: [] },
   vjp(context) {
     const dx = empty(context.grad.device, context.grad.shape);
     turn(context, context.grad, dx, true);

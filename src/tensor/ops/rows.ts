@@ -2,7 +2,7 @@
 
 import { apply } from "../apply.ts";
 import { check, checkDtype, checkIds, checkShape, f32, type Op } from "../op.ts";
-import { empty, full, show, type Tensor } from "../tensor.ts";
+import { empty, show, type Tensor } from "../tensor.ts";
 
 function checkMatrix(op: string, name: string, x: Tensor): void {
   check(x.rank === 2, op, () => `${name} ${show(x.shape)} is not [rows, width]`);
@@ -18,8 +18,10 @@ const gatherRowsOp: Op<null> = {
   },
   forward: (run, [x, ids], [out]) =>
     run.gatherRows({ x: x.buf, ids: ids.buf, out: out.buf, rows: ids.size, n: x.shape[1] }),
-  vjp({ run, inputs: [x, ids], grad }) {
-    const dx = full(x.device, x.shape, 0);
+  reads: { inputs: [1], outputs: [] },
+  vjp({ run, inputs: [x, ids], grad, place }) {
+    const dx = place(0);
+    run.fill({ out: dx.buf, n: dx.size, value: 0 });
     run.scatterAddRows({
       x: grad.buf,
       ids: ids.buf,
@@ -52,6 +54,7 @@ const scatterAddRowsOp: Op<{ readonly outRows: number }> = {
     run.fill({ out: out.buf, n: out.size, value: 0 });
     run.scatterAddRows({ x: x.buf, ids: ids.buf, out: out.buf, rows, n, outRows });
   },
+  reads: { inputs: [1], outputs: [] },
   vjp: ({ inputs: [, ids], grad }) => [gatherRows(grad, ids), null],
 };
 
@@ -77,6 +80,7 @@ const dispatchRowsOp: Op<null> = {
   },
   forward: (run, [x, token], [out]) =>
     run.gatherRows({ x: x.buf, ids: token.buf, out: out.buf, rows: token.size, n: x.shape[1] }),
+  reads: { inputs: [2], outputs: [] },
   vjp({ run, inputs: [x, , row], grad }) {
     const dx = empty(x.device, x.shape);
     const [tokens, n] = x.shape;
@@ -118,6 +122,7 @@ const combineRowsOp: Op<null> = {
       n: y.shape[1],
     });
   },
+  reads: { inputs: "all", outputs: [] },
   vjp({ run, inputs: [y, row, weight], grad, wanted }) {
     const [tokens, k] = row.shape;
     const [rows, n] = y.shape;

@@ -18,6 +18,7 @@ const reshapeOp: Op<{ readonly shape: Shape }> = {
     return [{ shape, viewAt: 0 }];
   },
   forward: () => {},
+  reads: { inputs: [], outputs: [] },
   vjp: ({ inputs: [x], grad }) => [grad.view(x.shape)],
 };
 
@@ -86,6 +87,7 @@ const permuteOp: Op<{ readonly axes: readonly number[] }> = {
       whole(out),
     );
   },
+  reads: { inputs: [], outputs: [] },
   vjp: ({ grad, attrs: { axes } }) => [
     permute(
       grad,
@@ -129,6 +131,7 @@ const sliceOp: Op<SliceAttrs> = {
     if (sizeOf(x.shape.slice(0, axis)) === 1) return;
     copy("slice", out.shape, part(x, axis, start), whole(out));
   },
+  reads: { inputs: [], outputs: [] },
   vjp({ inputs: [x], grad, attrs: { axis, start } }) {
     const dx = full(x.device, x.shape, 0);
     copy("slice", grad.shape, whole(grad), part(dx, axis, start));
@@ -171,6 +174,7 @@ const concatOp: Op<{ readonly axis: number }> = {
       start += x.shape[axis];
     }
   },
+  reads: { inputs: [], outputs: [] },
   vjp({ inputs, grad, wanted, attrs: { axis } }) {
     let start = 0;
     return inputs.map((x, i) => {
@@ -198,6 +202,7 @@ const expandOp: Op<{ readonly shape: Shape }> = {
   forward(_run, [x], [out]) {
     copy("expand", out.shape, { tensor: x, strides: stridesIn(out.shape, x.shape), start: 0 }, whole(out));
   },
+  reads: { inputs: [], outputs: [] },
   vjp: ({ inputs: [x], grad }) => [sumTo(grad, x.shape)],
 };
 
@@ -212,6 +217,7 @@ const castOp: Op<{ readonly dtype: DType }> = {
   name: "cast",
   shape: ([x], { dtype }) => [{ shape: x.shape, dtype }],
   forward: (run, [x], [out]) => run.cast({ x: x.buf, out: out.buf, n: x.size }),
+  reads: { inputs: [], outputs: [] },
   vjp: ({ grad }) => [grad],
 };
 

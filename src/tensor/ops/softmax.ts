@@ -11,6 +11,7 @@ const softmaxOp: Op<null> = {
     return [f32(x.shape)];
   },
   forward: (run, [x], [out]) => run.softmax({ x: x.buf, out: out.buf, ...rowsOf(x) }),
+  reads: { inputs: [], outputs: [0] },
   vjp({ run, outputs: [y], grad }) {
     const dx = empty(y.device, y.shape);
     run.softmaxGrad({ y: y.buf, dy: grad.buf, dx: dx.buf, ...rowsOf(y) });
@@ -30,6 +31,7 @@ const logSumExpOp: Op<null> = {
     return [f32(x.shape.slice(0, -1))];
   },
   forward: (run, [x], [out]) => run.logSumExp({ x: x.buf, out: out.buf, ...rowsOf(x) }),
+  reads: { inputs: [0], outputs: [] },
   vjp: ({ inputs: [x], grad }) => [mul(softmax(x), reshape(grad, [...grad.shape, 1]))],
 };
 
@@ -52,6 +54,7 @@ const topkOp: Op<{ readonly k: number }> = {
   },
   forward: (run, [x], [values, ids], { k }) =>
     run.topk({ x: x.buf, values: values.buf, ids: ids.buf, ...rowsOf(x), k }),
+  reads: { inputs: [], outputs: [1] },
   vjp: ({ inputs: [x], outputs: [, ids], grad }) => [takeAlongGrad(grad, ids, x.shape)],
 };
 
@@ -72,6 +75,7 @@ const takeAlongOp: Op<null> = {
   },
   forward: (run, [x, ids], [out]) =>
     run.takeAlong({ x: x.buf, ids: ids.buf, out: out.buf, ...rowsOf(x), k: rowsOf(ids).n }),
+  reads: { inputs: [1], outputs: [] },
   vjp: ({ inputs: [x, ids], grad }) => [takeAlongGrad(grad, ids, x.shape), null],
 };
 
