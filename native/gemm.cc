@@ -216,7 +216,7 @@ class List {
 
 CV_INLINE Operand operand(const cv::Buf& x, int64_t skip, int64_t ld, bool k_inner, bool round) {
   bool bf16 = x.dtype() == cv::DType::bf16;
-  return {x.as<const char>() + skip * (bf16 ? 2 : 4), ld, k_inner, bf16, round};
+  return {x.as<const char>() + skip * (bf16 ? 2 : 4), ld, k_inner, bf16, round, nullptr};
 }
 
 CV_INLINE char* output(const cv::Buf& out, int64_t skip) {

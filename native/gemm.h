@@ -5,6 +5,8 @@
 // Missing rows of a last panel are zeros. bf16 operands, transposed operands and rounding to bf16 all end here: what comes
 // after sees f32 panels only. (BLIS: Van Zee & van de Geijn 2015.)
 #pragma once
+#include "abi.h"
+#include "blocks.h"
 #include "runtime.h"
 #include "simd.h"
 
@@ -28,8 +30,10 @@ struct Operand {
   const void* data;
   int64_t ld;
   bool k_inner, bf16, round;
+  const BlockFormat* format;  // of weights that are decoded as they are packed (k inner); null: f32 or bf16
 
   const char* at(int64_t i, int64_t p) const {
+    if (format) return (const char*)data + (i * ld + p) / format->elements * format->bytes;
     return (const char*)data + (k_inner ? i * ld + p : p * ld + i) * (bf16 ? 2 : 4);
   }
 };
@@ -107,10 +111,23 @@ CV_INLINE void pack_as(const Operand& x, int64_t i, int64_t rows, int64_t p, int
   else pack_columns<R, T, kRound>(from, x.ld, rows, depth, out);
 }
 
+// Rows in blocks: decoded 32 elements at a time, then transposed.
+template <int R>
+[[gnu::noinline]] static void pack_decoded(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
+  constexpr int64_t kStep = 32;
+  float values[R * kStep];
+  for (int64_t q = 0; q < depth; q += kStep) {
+    const int64_t n = depth - q < kStep ? depth - q : kStep;
+    for (int64_t r = 0; r < rows; r++) x.format->decode((const uint8_t*)x.at(i + r, 0), p + q, n, values + r * kStep);
+    pack_rows<R, float, false>(values, kStep, rows, n, out + q * R);
+  }
+}
+
 // Packs rows i to i+rows (at most R) of x, k from p to p+depth, into the place of p in a panel.
 template <int R>
 static void pack_block(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
-  if (x.bf16) pack_as<R, uint16_t, false>(x, i, rows, p, depth, out);
+  if (x.format) pack_decoded<R>(x, i, rows, p, depth, out);
+  else if (x.bf16) pack_as<R, uint16_t, false>(x, i, rows, p, depth, out);
   else if (x.round) pack_as<R, float, true>(x, i, rows, p, depth, out);
   else pack_as<R, float, false>(x, i, rows, p, depth, out);
 }

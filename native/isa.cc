@@ -8,6 +8,7 @@
 #include "attention_grad.cc"
 #include "elementwise.cc"
 #include "gemm.cc"
+#include "linear.cc"
 #include "memory.cc"
 #include "norm.cc"
 #include "paged_attention.cc"

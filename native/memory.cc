@@ -61,6 +61,7 @@ static void cast_from(const X* x, const cv::CastArgs& a) {
     case cv::DType::f32: return cast_as(x, a.out.f32(), a.n);
     case cv::DType::bf16: return cast_as(x, a.out.bf16(), a.n);
     case cv::DType::i32: return cast_as(x, a.out.i32(), a.n);
+    default: return;  // weights only
   }
 }
 
@@ -148,6 +149,7 @@ void fill(const cv::FillArgs& a) {
     case cv::DType::f32: return memory_::fill_with(a.out.f32(), a.n, (float)a.value);
     case cv::DType::bf16: return memory_::fill_with(a.out.bf16(), a.n, f32_to_bf16((float)a.value));
     case cv::DType::i32: return memory_::fill_with(a.out.i32(), a.n, memory_::truncate(a.value));
+    default: return;  // weights only
   }
 }
 
@@ -159,6 +161,7 @@ void cast(const cv::CastArgs& a) {
     case cv::DType::f32: return memory_::cast_from(a.x.f32(), a);
     case cv::DType::bf16: return memory_::cast_from(a.x.bf16(), a);
     case cv::DType::i32: return memory_::cast_from(a.x.i32(), a);
+    default: return;  // weights only
   }
 }
 

@@ -21,11 +21,13 @@ struct Isa {
 
 #if defined(__x86_64__)
 // The compiler's support library also asks the operating system (xgetbv) whether it saves the wide registers.
+[[maybe_unused]] bool runs_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
 [[maybe_unused]] bool runs_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+         __builtin_cpu_supports("avx512dq") && runs_avx2();
 }
-[[maybe_unused]] bool runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 [[maybe_unused]] bool runs_wide() { return runs_avx2(); }
 [[maybe_unused]] bool runs_sse2() { return true; }
 #else

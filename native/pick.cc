@@ -1,5 +1,6 @@
 // Rows picked by id: gather, scatter-add, and the weighted sum of a token's rows with its gradient.
 #include "abi.h"
+#include "blocks.h"
 #include "lanes.h"
 
 namespace CV_ISA {
@@ -33,6 +34,22 @@ void gather(const X* x, const int32_t* ids, Out* out, int64_t rows, int64_t n) {
   });
 }
 
+// Rows of weights in blocks, f16 included.
+template <class Out>
+void gather_decoded(const uint8_t* x, const BlockFormat& format, const int32_t* ids, Out* out, int64_t rows, int64_t n) {
+  constexpr int64_t kStep = 256;
+  const int64_t bytes = n / format.elements * format.bytes;
+  parallel_rows(rows, 2 * n, [=](int64_t r) {
+    if (ids[r] < 0) return (void)memset(out + r * n, 0, n * sizeof(Out));
+    for (int64_t i = 0; i < n; i += kStep) {
+      float values[kStep];
+      const int64_t width = least(kStep, n - i);
+      format.decode(x + ids[r] * bytes, i, width, values);
+      copy_row(values, out + r * n + i, width);
+    }
+  });
+}
+
 // sum_k weight[k] * y[row[k]] in registers, one stretch of columns at a time.
 void combine_token(const float* y, const int32_t* row, const float* weight, float* out, int64_t k, int64_t n) {
   each_vector(n, [=](int64_t i, auto lanes) {
@@ -48,7 +65,11 @@ void combine_token(const float* y, const int32_t* row, const float* weight, floa
 void gather_rows(const cv::GatherRowsArgs& args) {
   const int32_t* ids = args.ids.i32();
   const bool from_bf16 = args.x.dtype() == cv::DType::bf16, to_bf16 = args.out.dtype() == cv::DType::bf16;
-  if (from_bf16 && to_bf16) gather(args.x.bf16(), ids, args.out.bf16(), args.rows, args.n);
+  if (const BlockFormat* format = format_of(args.x.dtype())) {
+    const uint8_t* x = args.x.as<uint8_t>();
+    if (to_bf16) gather_decoded(x, *format, ids, args.out.bf16(), args.rows, args.n);
+    else gather_decoded(x, *format, ids, args.out.f32(), args.rows, args.n);
+  } else if (from_bf16 && to_bf16) gather(args.x.bf16(), ids, args.out.bf16(), args.rows, args.n);
   else if (from_bf16) gather(args.x.bf16(), ids, args.out.f32(), args.rows, args.n);
   else if (to_bf16) gather(args.x.f32(), ids, args.out.bf16(), args.rows, args.n);
   else gather(args.x.f32(), ids, args.out.f32(), args.rows, args.n);

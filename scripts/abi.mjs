@@ -15,7 +15,7 @@ export async function readAbi() {
   return await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
 }
 
-const cType = { buf: "Buf", "buf?": "Buf", int: "Int", num: "double", flag: "Flag", dims: "Dims" };
+const cType = { buf: "Buf", "buf?": "Buf", bufs: "Bufs", int: "Int", num: "double", flag: "Flag", dims: "Dims" };
 const snake = (name) => name.replace(/[A-Z]/g, (c) => "_" + c.toLowerCase());
 const pascal = (name) => name[0].toUpperCase() + name.slice(1);
 
@@ -41,6 +41,11 @@ export function header({ abi, abiHash, dtypes }) {
     "  CV_MEMBER int32_t* i32() const { return as<int32_t>(); }",
     "  CV_MEMBER DType dtype() const { return (DType)(int)type; }",
     "  CV_MEMBER explicit operator bool() const { return address != 0; }",
+    "};",
+    "struct Bufs {",
+    "  double address, count;",
+    "  CV_MEMBER int64_t size() const { return (int64_t)count; }",
+    "  CV_MEMBER const Buf& operator[](int64_t i) const { return ((const Buf*)(uintptr_t)address)[i]; }",
     "};",
     "struct Dims { double d[4]; CV_MEMBER int64_t operator[](int i) const { return (int64_t)d[i]; } };",
   ];

@@ -7,13 +7,53 @@
  * have checked every size before a kernel runs.
  *
  * Legend: all matrices are row-major and contiguous. Floats are f32 unless a line says otherwise. An id below 0
- * means "none". `buf?` may be null. `dims` is four integers, outermost first, padded with 1 (sizes) or 0
+ * means "none". `buf?` may be null; `bufs` is a list of buffers, at most `longestList`. `dims` is four integers, outermost first, padded with 1 (sizes) or 0
  * (strides, counted in elements).
  */
 
-export type DType = "f32" | "bf16" | "i32";
-export const dtypes: readonly DType[] = ["f32", "bf16", "i32"];
-export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4 };
+/**
+ * Element types with the block they come in: its elements and its bytes. f16 and the block formats hold weights only (`linear`,
+ * `gatherRows`): byte for byte what GGUF files hold. mxfp4: an e8m0 scale, then byte j with element j in its low and j + 16 in its
+ * high half.
+ */
+const blocks = {
+  f32: { elements: 1, bytes: 4 },
+  bf16: { elements: 1, bytes: 2 },
+  i32: { elements: 1, bytes: 4 },
+  f16: { elements: 1, bytes: 2 },
+  q4_0: { elements: 32, bytes: 18 },
+  q4_1: { elements: 32, bytes: 20 },
+  q5_0: { elements: 32, bytes: 22 },
+  q5_1: { elements: 32, bytes: 24 },
+  q8_0: { elements: 32, bytes: 34 },
+  q2_k: { elements: 256, bytes: 84 },
+  q3_k: { elements: 256, bytes: 110 },
+  q4_k: { elements: 256, bytes: 144 },
+  q5_k: { elements: 256, bytes: 176 },
+  q6_k: { elements: 256, bytes: 210 },
+  iq4_nl: { elements: 32, bytes: 18 },
+  mxfp4: { elements: 32, bytes: 17 },
+} as const;
+
+export type DType = keyof typeof blocks;
+export const dtypes: readonly DType[] = Object.keys(blocks) as DType[];
+/** What activations, gradients and ids are held in; every kernel argument is one of these unless its line says "any dtype". */
+export type PlainDType = "f32" | "bf16" | "i32";
+export const plainDTypes: readonly DType[] = ["f32", "bf16", "i32"] satisfies PlainDType[];
+/** Dtypes that stand for weights only. */
+export type WeightDType = Exclude<DType, "i32">;
+export const weightDTypes: readonly DType[] = dtypes.filter((dtype) => dtype !== "i32");
+
+/** The elements and the bytes of a block of `dtype`, the least that can be addressed: a matrix row is whole blocks. */
+export function blockOf(dtype: DType): { readonly elements: number; readonly bytes: number } {
+  return blocks[dtype];
+}
+
+/** The bytes of `elements` of `dtype`, whole blocks. */
+export function bytesOf(dtype: DType, elements: number): number {
+  const block = blocks[dtype];
+  return (elements / block.elements) * block.bytes;
+}
 
 /** Memory owned by one implementation. Opaque: only the kernels that made it look inside. */
 export interface Storage {
@@ -52,7 +92,7 @@ export const unaryOps = [
 ] as const;
 
 export const abi = {
-  // ---- memory: any dtype ------------------------------------------------------------------------------
+  // ---- memory: f32, bf16 and i32 ------------------------------------------------------------------------------
   /** out[i] = value, n elements; i32 takes the truncated value. */
   fill: { out: "buf", n: "int", value: "num" },
   /** out[i] = x[i] converted; f32 to bf16 rounds to nearest even (NaN stays NaN), float to i32 truncates. */
@@ -190,7 +230,7 @@ export const abi = {
   },
 
   // ---- rows picked by id -----------------------------------------------------------------------------------
-  /** out[r,:] = x[ids[r],:], zeros where the id is below 0. x and out f32 or bf16, each its own. */
+  /** out[r,:] = x[ids[r],:], zeros where the id is below 0. x any dtype but i32, decoded; out f32 or bf16. */
   gatherRows: { x: "buf", ids: "buf", out: "buf", rows: "int", n: "int" },
   /** out[ids[r],:] += x[r,:] in order of r (out is not cleared); out has outRows rows. */
   scatterAddRows: { x: "buf", ids: "buf", out: "buf", rows: "int", n: "int", outRows: "int" },
@@ -241,6 +281,21 @@ export const abi = {
     k: "int",
     transW: "flag",
     bf16: "flag",
+  },
+  /** out[r,j] = sum_p x[r,p] * w_g[j,p] for the rows of group g, offsets[g] to offsets[g+1] (i32 [groups+1], rising; null: one group of
+   *  all rows); rows past the last are written as zeros. x, out f32. w holds groups * parts pieces, a group's together: each [n/parts, k]
+   *  of any dtype but i32, at any address (views into mapped files), k a multiple of its block. fast: x may be rounded to bf16, or to 8 bits
+   *  with a scale for every 32 elements; else sums of f32 products. */
+  linear: {
+    x: "buf",
+    w: "bufs",
+    offsets: "buf?",
+    out: "buf",
+    rows: "int",
+    groups: "int",
+    n: "int",
+    k: "int",
+    fast: "flag",
   },
   /** out[e] [m,n] = sum over expert e's rows of a[r,:]^T x b[r,:]; a [rows,m], b [rows,n]; no rows: zeros.
    *  Dtypes as in groupedGemm. */
@@ -374,7 +429,7 @@ export const abi = {
 } as const;
 
 /** A hash of the table (FNV-1a). Compiled kernels carry that of the table they were built from and are refused by any other. */
-export const abiHash: number = hash(JSON.stringify([dtypes, abi]));
+export const abiHash: number = hash(JSON.stringify([blocks, abi]));
 
 function hash(text: string): number {
   let value = 0x811c9dc5;
@@ -385,9 +440,14 @@ function hash(text: string): number {
 export type KernelName = keyof typeof abi;
 export type Dims = readonly [number, number, number, number];
 
+/** Buffers that a "bufs" argument may hold. */
+export const longestList = 4096;
+
 type Value<K> = K extends "buf"
   ? Buf
-  : K extends "buf?"
+  : K extends "bufs"
+    ? readonly Buf[]
+    : K extends "buf?"
     ? Buf | null
     : K extends "int" | "num"
       ? number

@@ -9,6 +9,8 @@ function recorder(): { run: ReturnType<typeof linearTable>; calls: { kernel: num
   const run = linearTable({
     address: (storage: Storage) => storage.byteLength * 1000,
     slots: () => slots,
+    slotsAddress: 500,
+    freed: () => 0,
     call: (kernel) => calls.push({ kernel, slots: [...slots] }),
   });
   return { run, calls };

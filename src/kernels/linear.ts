@@ -7,17 +7,20 @@ import {
   dtypes,
   type KernelName,
   type KernelTable,
+  longestList,
   type Storage,
 } from "./abi.ts";
 
 /**
  * How native and wasm kernels are called: both work on memory with addresses, and take a kernel's arguments as
  * doubles in the abi table's order. A buffer is two (address, place of its dtype in the list), dims are four, an enum is its
- * place in the list, a null buffer two zeros.
+ * place in the list, a null buffer two zeros. A list is the address of its buffers, which stand behind the arguments, and their count.
  */
 
-/** Doubles that any kernel's arguments fit in. */
-export const slotCount: number = Math.max(...Object.values(abi).map((args) => width(Object.values(args))));
+/** Doubles that any kernel's arguments fit in, lists aside. */
+const argumentSlots = Math.max(...Object.values(abi).map((args) => width(Object.values(args))));
+/** Doubles that any kernel's arguments fit in. No kernel takes two lists. */
+export const slotCount: number = argumentSlots + 2 * longestList;
 
 /** What compiled kernels need of their host to be called. */
 export interface Linear {
@@ -25,6 +28,10 @@ export interface Linear {
   address(storage: Storage): number;
   /** Where arguments are written: `slotCount` doubles. */
   slots(): Float64Array;
+  /** The address of the first slot. */
+  readonly slotsAddress: number;
+  /** How many storages were freed: addresses read before the last stay good. */
+  freed(): number;
   /** Runs a kernel by its place in the abi table on what stands in the slots. */
   call(kernel: number): void;
 }
@@ -68,7 +75,7 @@ type Kind = string | readonly string[];
 
 function width(kinds: readonly Kind[]): number {
   let slots = 0;
-  for (const kind of kinds) slots += kind === "buf" || kind === "buf?" ? 2 : kind === "dims" ? 4 : 1;
+  for (const kind of kinds) slots += kind === "buf" || kind === "buf?" || kind === "bufs" ? 2 : kind === "dims" ? 4 : 1;
   return slots;
 }
 
@@ -82,6 +89,8 @@ function writerOf(host: Linear, label: string, kind: Kind): Write {
         slots[slot] = buf === null ? 0 : host.address(buf.storage) + buf.offset;
         slots[slot + 1] = buf === null ? 0 : dtypePlace[buf.dtype];
       };
+    case "bufs":
+      return listWriter(host, label);
     case "dims":
       return (slots, slot, value) => slots.set(value as readonly number[], slot);
     case "flag":
@@ -93,6 +102,37 @@ function writerOf(host: Linear, label: string, kind: Kind): Write {
         slots[slot] = value as number;
       };
   }
+}
+
+/** What a list was written as, and how many storages were freed by then. */
+interface Written {
+  readonly freed: number;
+  readonly doubles: Float64Array;
+}
+
+/** The same lists, of a model's weights, come again and again, so what is written for one is kept. */
+function listWriter(host: Linear, label: string): Write {
+  const known = new WeakMap<readonly Buf[], Written>();
+  const read = (bufs: readonly Buf[]): Written => {
+    if (bufs.length > longestList)
+      fail("kernels", `${label}: a list of ${bufs.length} buffers; it takes ${longestList}`);
+    const doubles = new Float64Array(2 * bufs.length);
+    bufs.forEach((buf, i) => {
+      doubles[2 * i] = host.address(buf.storage) + buf.offset;
+      doubles[2 * i + 1] = dtypePlace[buf.dtype];
+    });
+    const written = { freed: host.freed(), doubles };
+    known.set(bufs, written);
+    return written;
+  };
+  return (slots, slot, value) => {
+    const bufs = value as readonly Buf[];
+    let written = known.get(bufs);
+    if (written === undefined || written.freed !== host.freed()) written = read(bufs);
+    slots.set(written.doubles, argumentSlots);
+    slots[slot] = host.slotsAddress + 8 * argumentSlots;
+    slots[slot + 1] = bufs.length;
+  };
 }
 
 function enumWriter(label: string, names: readonly string[]): Write {

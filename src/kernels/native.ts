@@ -65,6 +65,8 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   const settings = new Float64Array(header, 0, 2);
   addon.retain();
 
+  const slotsAddress = addon.address(header) + 2 * 8;
+  let freed = 0;
   const live = new Set<NativeStorage>();
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
     const storage = buf.storage as NativeStorage;
@@ -75,6 +77,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     view({ storage, offset, dtype: "i32" }, (buffer, start) => new Uint8Array(buffer, start, length));
   const release = (storage: NativeStorage): void => {
     live.delete(storage);
+    freed++;
     storage.address = 0;
     addon.detach(storage.buffer);
   };
@@ -86,6 +89,8 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     run: linearTable({
       address: addressOf,
       slots: () => slots,
+      slotsAddress,
+      freed: () => freed,
       call(kernel) {
         settings[0] = isaPlace;
         settings[1] = threads;

@@ -79,6 +79,7 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
     if (slots.buffer !== memory.buffer) slots = new Float64Array(memory.buffer, slotsAddress, slotCount);
     return slots;
   };
+  let freed = 0;
   const address = (storage: Storage): number => addressOf(storage, heap);
   const at = (buf: Buf): number => address(buf.storage) + buf.offset;
   const stackTop: unknown = exports.__stack_pointer.value;
@@ -94,7 +95,7 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
     name: "wasm",
     isa,
     threads,
-    run: linearTable({ address, slots: freshSlots, call }),
+    run: linearTable({ address, slots: freshSlots, slotsAddress, freed: () => freed, call }),
     routing: routingKernels({
       i32: (buf, n) => new Int32Array(memory.buffer, at(buf), n),
       f32: (buf, n) => new Float32Array(memory.buffer, at(buf), n),
@@ -102,6 +103,7 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
     alloc: (bytes) => new WasmStorage(heap, bytes),
     free(storage) {
       heap.give(address(storage));
+      freed++;
       (storage as WasmStorage).address = 0;
     },
     write: (storage, offset, bytes) =>

@@ -1,5 +1,6 @@
 import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
-import { type Context, gelu, groupedMatmul, relu, swiglu, type Tensor } from "../tensor/index.ts";
+import { projectGroups } from "../nn/product.ts";
+import { type Context, gelu, relu, swiglu, type Tensor } from "../tensor/index.ts";
 
 /**
  * Experts: stacked weights behind one interface, so that their maths is written once for every model.
@@ -45,9 +46,8 @@ export class SwigluExperts implements Experts {
   }
 
   forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
-    const options = { transW: true, precision };
-    const hidden_RF = swiglu(groupedMatmul(x_RD, this.gateUp_EGD.value, offsets_E1, options));
-    return groupedMatmul(hidden_RF, this.down_EDF.value, offsets_E1, options);
+    const hidden_RF = swiglu(projectGroups(x_RD, this.gateUp_EGD, offsets_E1, precision));
+    return projectGroups(hidden_RF, this.down_EDF, offsets_E1, precision);
   }
 }
 
@@ -74,9 +74,8 @@ class TwoLayerExperts implements Experts {
   }
 
   forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
-    const options = { transW: true, precision };
-    const hidden_RF = this.activation(groupedMatmul(x_RD, this.wi_EFD.value, offsets_E1, options));
-    return groupedMatmul(hidden_RF, this.wo_EDF.value, offsets_E1, options);
+    const hidden_RF = this.activation(projectGroups(x_RD, this.wi_EFD, offsets_E1, precision));
+    return projectGroups(hidden_RF, this.wo_EDF, offsets_E1, precision);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Context, Tensor } from "../tensor/index.ts";
-import { gatherRows, matmul } from "../tensor/index.ts";
+import { gatherRows } from "../tensor/index.ts";
 import { type Module, type NamedParameter, Parameter } from "./module.ts";
+import { project } from "./product.ts";
 
 /** A learned row for each id: ids i32 [...] -> [..., D]. The weight is [V, D]. */
 export class Embedding implements Module {
@@ -20,6 +21,6 @@ export class Embedding implements Module {
 
   /** The tied output head (Press & Wolf 2017): x_TD -> logits_TV against the same rows. */
   logits(x_TD: Tensor, ctx: Context): Tensor {
-    return matmul(x_TD, this.weight.value, { transB: true, precision: ctx.precision });
+    return project(x_TD, this.weight, ctx.precision);
   }
 }

@@ -1,6 +1,7 @@
 import type { Context, Tensor } from "../tensor/index.ts";
-import { add, matmul } from "../tensor/index.ts";
+import { add } from "../tensor/index.ts";
 import { type Module, type NamedParameter, Parameter } from "./module.ts";
+import { project } from "./product.ts";
 
 export interface LinearOptions {
   /** Adds a learned offset, starting at 0; default false. */
@@ -27,7 +28,7 @@ export class Linear implements Module {
   }
 
   forward(x: Tensor, ctx: Context): Tensor {
-    const y = matmul(x, this.weight.value, { transB: true, precision: ctx.precision });
+    const y = project(x, this.weight, ctx.precision);
     return this.bias ? add(y, this.bias.value) : y;
   }
 }

@@ -1,6 +1,7 @@
-import { type Context, matmul, swiglu, type Tensor } from "../tensor/index.ts";
+import { type Context, swiglu, type Tensor } from "../tensor/index.ts";
 import { Linear } from "./linear.ts";
 import { type Module, type NamedParameter, Parameter, within } from "./module.ts";
+import { project } from "./product.ts";
 
 /**
  * The gated feed-forward layer: down(silu(gate(x)) * up(x)) (Shazeer 2020, "GLU variants improve
@@ -23,7 +24,7 @@ export class SwigluMlp implements Module {
 
   /** x_TD -> [T, D]. */
   forward(x_TD: Tensor, ctx: Context): Tensor {
-    const hidden_T2F = matmul(x_TD, this.gateUp.value, { transB: true, precision: ctx.precision });
+    const hidden_T2F = project(x_TD, this.gateUp, ctx.precision);
     return this.down.forward(swiglu(hidden_T2F), ctx);
   }
 }

@@ -9,14 +9,16 @@ export type Init =
 
 /**
  * A named place for a weight: it has a shape from the start and a value once bound (by `materialise` or a
- * loader), so that a model of any size can be described and counted without memory.
+ * loader), so that a model of any size can be described and counted without memory. A trained weight is one tensor; one
+ * that a loader bound for inference may be in several, of any dtype, each a piece of a file.
  */
 export class Parameter {
   readonly shape: Shape;
   readonly init: Init;
   /** Whether weight decay applies: true for matrices, false for norms and biases. */
   readonly decay: boolean;
-  private bound: Tensor | null = null;
+  private bound: readonly Tensor[] = [];
+  private trained = false;
 
   constructor(shape: Shape, init: Init, decay: boolean = shape.length > 1) {
     this.shape = shape;
@@ -28,28 +30,60 @@ export class Parameter {
     return sizeOf(this.shape);
   }
 
+  /** The weight as one tensor, of its shape where it is trained. Errors: "state" where it has none or is in several pieces. */
   get value(): Tensor {
-    return (
-      this.bound ??
+    const [first] = this.bound;
+    if (first === undefined)
       fail(
         "state",
         `a parameter of shape ${show(this.shape)} has no value yet`,
         "materialise the model or load its weights",
-      )
-    );
+      );
+    if (this.bound.length > 1)
+      fail(
+        "state",
+        `a parameter of shape ${show(this.shape)} is in ${this.bound.length} pieces of ${first.dtype}, as its file holds it`,
+        "load the weights as f32 or bf16 to have it in one",
+      );
+    return first;
+  }
+
+  /** The pieces that a loader bound, in the order of its rows; null where the weight is one tensor, trained or not. */
+  get pieces(): readonly Tensor[] | null {
+    return this.trained || this.bound.length === 0 ? null : this.bound;
   }
 
   /** Gives it its value, of its shape. */
   bind(tensor: Tensor): void {
     if (show(tensor.shape) !== show(this.shape))
       fail("shape", `a parameter of shape ${show(this.shape)} was given ${show(tensor.shape)}`);
-    this.bound = tensor;
+    this.bound = [tensor];
+    this.trained = true;
+  }
+
+  /**
+   * Gives it its value for inference: its rows in order, in equal pieces [rows, last axis] of any weight dtype. A parameter of
+   * one axis takes one piece of its shape.
+   */
+  bindPieces(pieces: readonly Tensor[]): void {
+    const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
+    const [first] = pieces;
+    const fits = pieces.every(
+      (piece) => show(piece.shape) === show(first.shape) && piece.shape.at(-1) === this.shape.at(-1),
+    );
+    if (size !== this.size || !fits)
+      fail(
+        "shape",
+        `a parameter of shape ${show(this.shape)} was given ${pieces.length} pieces: ${pieces.map(({ shape }) => show(shape)).join(", ")}`,
+      );
+    this.bound = pieces;
+    this.trained = false;
   }
 
   /** Gives its memory back; it has no value from then on. */
   dispose(): void {
-    this.bound?.dispose();
-    this.bound = null;
+    for (const tensor of this.bound) tensor.dispose();
+    this.bound = [];
   }
 }
 

@@ -78,6 +78,29 @@ test("Linear is x W^T + b, worked by hand; bf16 weights give the same where they
   }
 });
 
+test("a weight bound in pieces, each where its file has it, gives the products of the whole", async () => {
+  const linear = new Linear(32, 4);
+  // q8_0: a scale (f16 0.5), then 32 signed bytes.
+  const blocks = Uint8Array.from({ length: 4 * 34 }, (_, at) => {
+    const [row, i] = [Math.floor(at / 34), (at % 34) - 2];
+    return i < 0 ? [0x00, 0x38][i + 2] : (row * i) & 255;
+  });
+  const pieces = [0, 1].map((half) => {
+    const piece = empty(device, [2, 32], "q8_0");
+    piece.write(blocks.slice(half * 68, half * 68 + 68));
+    return piece;
+  });
+  linear.weight.bindPieces(pieces);
+  const y = linear.forward(tensor(device, new Float32Array(32).fill(1), [1, 32]), ctx);
+  // Row r holds 0.5 * (r * i) for i of 0 to 31, whose sum is r * 248; 3 * 31 still fits a signed byte.
+  expect([...(await y.data())]).toEqual([0, 248, 496, 744]);
+  expect(() => linear.weight.value).toThrow(expect.objectContaining({ code: "state" }));
+  expect(() => linear.weight.bindPieces(pieces.slice(1))).toThrow("[4, 32] was given 1 pieces: [2, 32]");
+  const asked = watch(tensor(device, new Float32Array(32), [1, 32]), () => {});
+  expect(() => linear.forward(asked, ctx)).toThrow("wants a gradient");
+  linear.weight.dispose();
+});
+
 test("a tied head scores each row of the embedding", async () => {
   const embedding = new Embedding(3, 2);
   allocate(embedding, device);

@@ -1,4 +1,4 @@
-import { type Buf, type DType, dtypeBytes, type Storage } from "../kernels/abi.ts";
+import { bytesOf, type DType, type Storage } from "../kernels/abi.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 
 /** A piece of device memory that several tensors (views) may share; it goes back to the device with the last of them. */
@@ -91,13 +91,9 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
-/** Where elements of `dtype` begin in `block`, `offset` bytes in. */
-export function buf(block: Block, offset: number, dtype: DType): Buf {
-  return { storage: block.storage, offset, dtype };
-}
-
+/** The bytes of a tensor. */
 export function byteLength(shape: readonly number[], dtype: DType): number {
-  return sizeOf(shape) * dtypeBytes[dtype];
+  return bytesOf(dtype, sizeOf(shape));
 }
 
 /** Number of elements of a shape; 1 for a scalar. */

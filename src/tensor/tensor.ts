@@ -1,10 +1,14 @@
 import { fail } from "../errors.ts";
-import { type Buf, type DType, dtypeBytes } from "../kernels/abi.ts";
-import { type Block, buf, byteLength, type Device, emptyRange, type IdRange, sizeOf } from "./device.ts";
+import { type Buf, blockOf, bytesOf, type DType } from "../kernels/abi.ts";
+import { type Block, byteLength, type Device, emptyRange, type IdRange, sizeOf } from "./device.ts";
 import { adopt } from "./scope.ts";
 
 export type Shape = readonly number[];
-export type HostArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+export type HostArray =
+  | Float32Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
 
 /**
  * An n-dimensional array on a device: contiguous, row-major. Values are read with `await t.data()`; no operation
@@ -17,14 +21,14 @@ export class Tensor {
   /** True when gradients flow to it: a parameter, or computed from one while a tape was on. */
   tracked = false;
   private readonly block: Block;
-  private readonly offset: number;
+  private readonly place: Buf;
   private disposed = false;
 
   /** Takes over one reference to `block`. Use {@link tensor}, {@link empty} or an operation. */
   constructor(device: Device, block: Block, offset: number, shape: Shape, dtype: DType) {
     this.device = device;
     this.block = block;
-    this.offset = offset;
+    this.place = { storage: block.storage, offset, dtype };
     this.shape = shape;
     this.dtype = dtype;
     adopt(this);
@@ -46,7 +50,7 @@ export class Tensor {
         `a tensor of shape ${show(this.shape)} was used after it was freed`,
         "return it from the scope that made it",
       );
-    return buf(this.block, this.offset, this.dtype);
+    return this.place;
   }
 
   /** The range of the integers that the host wrote into this i32 tensor and those it shares memory with, checked before they serve
@@ -64,6 +68,9 @@ export class Tensor {
   /** A tensor of `shape` that shares memory with this one, `start` elements in. Not on the tape: see `reshape` and `slice` for that. */
   view(shape: Shape, start = 0): Tensor {
     const { buf: place } = this;
+    const { elements } = blockOf(this.dtype);
+    if (start % elements !== 0 || sizeOf(shape) % elements !== 0)
+      fail("shape", `view: ${show(shape)} from element ${start} is no whole number of ${this.dtype} blocks`);
     if (start < 0 || start + sizeOf(shape) > this.size) {
       fail("shape", `view: ${show(shape)} from element ${start} does not fit into ${show(this.shape)}`);
     }
@@ -71,19 +78,19 @@ export class Tensor {
     return new Tensor(
       this.device,
       this.block,
-      place.offset + start * dtypeBytes[this.dtype],
+      place.offset + bytesOf(this.dtype, start),
       shape,
       this.dtype,
     );
   }
 
-  /** Copies the values to the host: Float32Array for f32, Int32Array for i32, Uint16Array of raw bits for bf16. */
+  /** Copies the values to the host: Float32Array for f32, Int32Array for i32, Uint16Array of raw bits for bf16 and f16, Uint8Array of the
+   *  bytes of blocks. */
   async data(): Promise<HostArray> {
     const { storage, offset } = this.buf;
     const bytes = await this.device.kernels.read(storage, offset, byteLength(this.shape, this.dtype));
-    if (this.dtype === "f32") return new Float32Array(bytes.buffer, bytes.byteOffset, this.size);
-    if (this.dtype === "i32") return new Int32Array(bytes.buffer, bytes.byteOffset, this.size);
-    return new Uint16Array(bytes.buffer, bytes.byteOffset, this.size);
+    const Type = hostArrayOf(this.dtype);
+    return new Type(bytes.buffer, bytes.byteOffset, bytes.byteLength / Type.BYTES_PER_ELEMENT);
   }
 
   /** The value of a one-element tensor. */
@@ -92,13 +99,12 @@ export class Tensor {
     return (await this.data())[0];
   }
 
-  /** Overwrites the values in place from host memory of the same dtype (bf16: raw bits). Not on the tape. */
+  /** Overwrites the values in place from host memory, in the form that {@link data} gives. Not on the tape. */
   write(values: HostArray): void {
-    if (values.length !== this.size)
-      fail("shape", `write: ${values.length} values for shape ${show(this.shape)}`);
-    if (!(values instanceof hostArrays[this.dtype])) {
+    if (!(values instanceof hostArrayOf(this.dtype)))
       fail("dtype", `write: ${values.constructor.name} for a tensor of ${this.dtype}`);
-    }
+    if (values.byteLength !== byteLength(this.shape, this.dtype))
+      fail("shape", `write: ${values.length} values for shape ${show(this.shape)}`);
     const { storage, offset } = this.buf;
     if (values instanceof Int32Array) {
       if (this.block.references === 1) this.block.hostRange = emptyRange; // nobody else sees the old values
@@ -119,7 +125,22 @@ export class Tensor {
   }
 }
 
-const hostArrays = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array } as const;
+/** What holds the elements of `dtype` on the host. */
+function hostArrayOf(
+  dtype: DType,
+): Float32ArrayConstructor | Int32ArrayConstructor | Uint16ArrayConstructor | Uint8ArrayConstructor {
+  switch (dtype) {
+    case "f32":
+      return Float32Array;
+    case "i32":
+      return Int32Array;
+    case "bf16":
+    case "f16":
+      return Uint16Array;
+    default:
+      return Uint8Array;
+  }
+}
 
 function rangeOf(values: Int32Array): IdRange {
   let { low, high } = emptyRange;
@@ -136,6 +157,9 @@ export function empty(device: Device, shape: Shape, dtype: DType = "f32"): Tenso
     if (!Number.isSafeInteger(n) || n < 0)
       fail("shape", `a tensor of shape ${show(shape)}: sizes are whole numbers of 0 or more`);
   }
+  const { elements } = blockOf(dtype);
+  if (sizeOf(shape) > 0 && (shape.at(-1) ?? 1) % elements !== 0)
+    fail("shape", `a tensor of ${dtype} ${show(shape)}: its last axis is no whole number of blocks of ${elements}`);
   return new Tensor(device, device.allocate(byteLength(shape, dtype)), 0, shape, dtype);
 }
 

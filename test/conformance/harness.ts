@@ -1,4 +1,4 @@
-import { type Buf, type DType, dtypeBytes, type KernelArgs, type KernelName } from "../../src/kernels/abi.ts";
+import { type Buf, blockOf, bytesOf, type DType, type KernelArgs, type KernelName } from "../../src/kernels/abi.ts";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createReferenceKernels } from "../../src/kernels/reference/index.ts";
 import { bf16ToNumber, load, numberToBf16 } from "../../src/kernels/reference/storage.ts";
@@ -15,12 +15,25 @@ export interface Place {
   readonly values: Float64Array;
 }
 
+/** Weights as their bytes, in any dtype. */
+export interface Weights {
+  readonly role: "in";
+  readonly dtype: DType;
+  readonly raw: Uint8Array;
+}
+
 /** The same buffer as another argument's, where the contract lets an output overwrite an input. */
 export interface Alias {
   readonly sameAs: string;
 }
 
-type CaseValue<V> = [V] extends [Buf] ? Place | Alias : [V] extends [Buf | null] ? Place | null : V;
+type CaseValue<V> = [V] extends [Buf]
+  ? Place | Weights | Alias
+  : [V] extends [Buf | null]
+    ? Place | null
+    : [V] extends [readonly Buf[]]
+      ? readonly Weights[]
+      : V;
 export type CaseArgs<N extends KernelName> = {
   readonly [A in keyof KernelArgs<N>]: CaseValue<KernelArgs<N>[A]>;
 };
@@ -52,6 +65,10 @@ export function input(values: ArrayLike<number>, dtype: DType = "f32"): Place {
   return { role: "in", dtype, values: Float64Array.from(values) };
 }
 
+export function weights(dtype: DType, raw: Uint8Array): Weights {
+  return { role: "in", dtype, raw };
+}
+
 export function inout(values: ArrayLike<number>, dtype: DType = "f32"): Place {
   return { role: "inout", dtype, values: Float64Array.from(values) };
 }
@@ -77,7 +94,7 @@ export async function runCase(kernels: Kernels, test: Case): Promise<Outcome> {
   for (const { name, place, bytes: before, buf } of launch(kernels, test)) {
     const after = await kernels.read(buf.storage, 0, before.length);
     kernels.free(buf.storage);
-    const end = buf.offset + place.values.length * dtypeBytes[place.dtype];
+    const end = "raw" in place ? 0 : buf.offset + bytesOf(place.dtype, place.values.length);
     const kept: readonly [number, number][] =
       place.role === "in"
         ? [[0, before.length]]
@@ -99,13 +116,15 @@ export async function runCase(kernels: Kernels, test: Case): Promise<Outcome> {
 
 /** What the reference gives for `test`, for cases whose inputs are another kernel's results. */
 export function outputsOfReference(test: Case): Outcome["values"] {
-  const outputs = launch(createReferenceKernels(), test).filter(({ place }) => place.role !== "in");
-  return Object.fromEntries(outputs.map(({ name, place, buf }) => [name, load(buf, place.values.length)]));
+  const outputs = launch(createReferenceKernels(), test).flatMap(({ name, place, buf }) =>
+    place.role === "in" ? [] : [[name, load(buf, place.values.length)] as const],
+  );
+  return Object.fromEntries(outputs);
 }
 
 interface Laid {
   readonly name: string;
-  readonly place: Place;
+  readonly place: Place | Weights;
   /** What the storage held before the call. */
   readonly bytes: Uint8Array;
   readonly buf: Buf;
@@ -114,15 +133,20 @@ interface Laid {
 /** Lays out every buffer of `test` and calls its kernel. */
 function launch(kernels: Kernels, test: Case): Laid[] {
   const laid: Laid[] = [];
-  const args = Object.entries(test.args).map(([name, value]) => {
-    if (isAlias(value)) return [name, laid.find((one) => one.name === value.sameAs)!.buf];
-    if (!isPlace(value)) return [name, value];
-    const { bytes, offset } = surround(value);
+  const lay = (name: string, place: Place | Weights): Buf => {
+    const { bytes, offset } = surround(place);
     const storage = kernels.alloc(bytes.length);
     kernels.write(storage, 0, bytes);
-    const buf: Buf = { storage, offset, dtype: value.dtype };
-    laid.push({ name, place: value, bytes, buf });
-    return [name, buf];
+    const buf: Buf = { storage, offset, dtype: place.dtype };
+    laid.push({ name, place, bytes, buf });
+    return buf;
+  };
+  const args = Object.entries(test.args).map(([name, value]) => {
+    if (isAlias(value)) return [name, laid.find((one) => one.name === value.sameAs)!.buf];
+    if (isPlace(value)) return [name, lay(name, value)];
+    if (Array.isArray(value) && value.every(isPlace))
+      return [name, value.map((place, i) => lay(`${name}[${i}]`, place))];
+    return [name, value];
   });
   (kernels.run[test.kernel] as (args: unknown) => void)(Object.fromEntries(args));
   return laid;
@@ -180,15 +204,15 @@ function encode(values: Float64Array, dtype: DType): Uint8Array {
 }
 
 /** The bytes of a storage for `place`: the values start one element past a guard, so that they are not aligned. */
-function surround(place: Place): { bytes: Uint8Array; offset: number } {
-  const content = encode(place.values, place.dtype);
-  const offset = guardBytes + dtypeBytes[place.dtype];
+function surround(place: Place | Weights): { bytes: Uint8Array; offset: number } {
+  const content = "raw" in place ? place.raw : encode(place.values, place.dtype);
+  const offset = guardBytes + blockOf(place.dtype).bytes;
   const bytes = new Uint8Array(offset + content.length + guardBytes).fill(guardByte(place.dtype));
   bytes.set(content, offset);
   return { bytes, offset };
 }
 
-function isPlace(value: unknown): value is Place {
+function isPlace(value: unknown): value is Place | Weights {
   return typeof value === "object" && value !== null && "role" in value;
 }
 

@@ -1,3 +1,7 @@
+import { blockOf, bytesOf, type DType } from "../../src/kernels/abi.ts";
+import { toHalf } from "../../src/kernels/blocks/index.ts";
+import { numberToBf16 } from "../../src/kernels/reference/storage.ts";
+
 /** Sizes that fall before, on and after the widths of vectors and blocks. */
 export const sizes: readonly number[] = [1, 3, 7, 17, 33, 65, 130];
 
@@ -38,4 +42,44 @@ export function unevenOffsets(rows: number, experts: number, spare: number): num
     return start;
   });
   return [...offsets, rows - spare];
+}
+
+/** Where a block format keeps its f16 scales (and minima), in bytes from the block's start. */
+const halves: Readonly<Partial<Record<DType, readonly number[]>>> = {
+  q4_0: [0],
+  q4_1: [0, 2],
+  q5_0: [0],
+  q5_1: [0, 2],
+  q8_0: [0],
+  iq4_nl: [0],
+  q2_k: [80, 82],
+  q3_k: [108],
+  q4_k: [0, 2],
+  q5_k: [0, 2],
+  q6_k: [208],
+};
+
+/** The bytes of `n` weights of any dtype, arbitrary but for scales that keep every value within a few units of zero. */
+export function weightBytes({ floats, ints }: Numbers, dtype: DType, n: number): Uint8Array {
+  if (dtype === "f32") return new Uint8Array(Float32Array.from(floats(n)).buffer);
+  if (dtype === "bf16") return new Uint8Array(Uint16Array.from(floats(n), numberToBf16).buffer);
+  if (dtype === "f16") return new Uint8Array(Uint16Array.from(floats(n), toHalf).buffer);
+  const bytes = Uint8Array.from(ints(bytesOf(dtype, n), 0, 255));
+  const block = blockOf(dtype);
+  for (let at = 0; at < bytes.length; at += block.bytes) {
+    if (dtype === "mxfp4") bytes[at] = 122 + (bytes[at]! % 5);
+    for (const place of halves[dtype] ?? []) {
+      const half = toHalf(floats(1, 0.1, 1)[0]! / mostOf(dtype));
+      bytes[at + place] = half & 255;
+      bytes[at + place + 1] = half >> 8;
+    }
+  }
+  return bytes;
+}
+
+/** The largest value of a block whose scales are 1. */
+function mostOf(dtype: DType): number {
+  const { elements } = blockOf(dtype);
+  if (elements === 32) return dtype === "q8_0" || dtype === "iq4_nl" ? 127 : 16;
+  return { q2_k: 45, q3_k: 128, q4_k: 945, q5_k: 1953, q6_k: 4096 }[dtype as "q2_k"];
 }

@@ -4,6 +4,7 @@ import { routingKernels } from "../routing.ts";
 import { adamw } from "./adamw.ts";
 import { attentions } from "./attention.ts";
 import { elementwise } from "./elementwise.ts";
+import { linear } from "./linear.ts";
 import { memory } from "./memory.ts";
 import { norms } from "./norm.ts";
 import { pagedAttentions } from "./paged-attention.ts";
@@ -30,6 +31,7 @@ export function createReferenceKernels(): Kernels {
       rope,
       ...picks,
       ...products,
+      linear,
       ...attentions,
       ...pagedAttentions,
       adamw,

@@ -1,4 +1,5 @@
-import type { Buf, Storage } from "../abi.ts";
+import { type Buf, bytesOf, type Storage } from "../abi.ts";
+import { decodeBlocks, isBlockFormat } from "../blocks/index.ts";
 
 /** Host memory: the reference and its tests look inside through `bytes`. */
 export interface HostStorage extends Storage {
@@ -7,6 +8,10 @@ export interface HostStorage extends Storage {
 
 /** The `n` elements at `buf` as doubles, a copy: kernels compute on copies, so outputs may alias inputs. */
 export function load(buf: Buf, n: number): Float64Array {
+  if (isBlockFormat(buf.dtype)) {
+    const bytes = new Uint8Array(bytesIn(buf), buf.offset, bytesOf(buf.dtype, n));
+    return Float64Array.from(decodeBlocks(buf.dtype, bytes));
+  }
   return buf.dtype === "bf16"
     ? Float64Array.from(words(buf, n), bf16ToNumber)
     : Float64Array.from(view(buf, n));
@@ -20,12 +25,12 @@ export function store(buf: Buf, values: Float64Array): void {
 
 /** The `n` f32 at `buf`, in place. */
 export function f32(buf: Buf, n: number): Float32Array {
-  return new Float32Array(bytesOf(buf), buf.offset, n);
+  return new Float32Array(bytesIn(buf), buf.offset, n);
 }
 
 /** The `n` i32 at `buf`, in place. */
 export function i32(buf: Buf, n: number): Int32Array {
-  return new Int32Array(bytesOf(buf), buf.offset, n);
+  return new Int32Array(bytesIn(buf), buf.offset, n);
 }
 
 const scratch = new DataView(new ArrayBuffer(4));
@@ -49,9 +54,9 @@ function view(buf: Buf, n: number): Float32Array | Int32Array {
 }
 
 function words(buf: Buf, n: number): Uint16Array {
-  return new Uint16Array(bytesOf(buf), buf.offset, n);
+  return new Uint16Array(bytesIn(buf), buf.offset, n);
 }
 
-function bytesOf(buf: Buf): ArrayBuffer {
+function bytesIn(buf: Buf): ArrayBuffer {
   return (buf.storage as HostStorage).bytes;
 }

@@ -1,5 +1,6 @@
 // T tokens, K picks a token, R rows, D width, N rows of a table. Ids are i32; one below 0 means "none".
 
+import { weightDTypes } from "../../kernels/abi.ts";
 import { apply } from "../apply.ts";
 import { check, checkDtype, checkIds, checkShape, f32, type Op } from "../op.ts";
 import { empty, show, type Tensor } from "../tensor.ts";
@@ -11,7 +12,7 @@ function checkMatrix(op: string, name: string, x: Tensor): void {
 const gatherRowsOp: Op<null> = {
   name: "gatherRows",
   shape([x, ids]) {
-    checkDtype("gatherRows", "x", x, ["f32", "bf16"]);
+    checkDtype("gatherRows", "x", x, weightDTypes);
     checkMatrix("gatherRows", "x", x);
     checkIds("gatherRows", "ids", ids, x.shape[0]);
     return [f32([...ids.shape, x.shape[1]])];

@@ -1,4 +1,4 @@
-import { type Buf, type DType, dtypeBytes } from "../../kernels/abi.ts";
+import { type Buf, bytesOf, type DType, plainDTypes } from "../../kernels/abi.ts";
 import { apply } from "../apply.ts";
 import { sizeOf } from "../device.ts";
 import { check, checkDtype, type Op } from "../op.ts";
@@ -55,11 +55,12 @@ function part(tensor: Tensor, axis: number, from: number): Strided {
 }
 
 function place({ tensor: { buf }, start }: Strided): Buf {
-  return { ...buf, offset: buf.offset + start * dtypeBytes[buf.dtype] };
+  return { ...buf, offset: buf.offset + bytesOf(buf.dtype, start) };
 }
 
 /** to[index] = from[index] for every index of `shape`. */
 function copy(op: string, shape: Shape, from: Strided, to: Strided): void {
+  checkDtype(op, "x", from.tensor, plainDTypes);
   if (sizeOf(shape) === 0) return;
   const { dims, strides } = fourAxes(op, shape, [from.strides, to.strides]);
   const [xStrides, outStrides] = strides;
@@ -215,7 +216,11 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 
 const castOp: Op<{ readonly dtype: DType }> = {
   name: "cast",
-  shape: ([x], { dtype }) => [{ shape: x.shape, dtype }],
+  shape([x], { dtype }) {
+    checkDtype("cast", "x", x, plainDTypes);
+    check(plainDTypes.includes(dtype), "cast", () => `there is no cast to ${dtype}`);
+    return [{ shape: x.shape, dtype }];
+  },
   forward: (run, [x], [out]) => run.cast({ x: x.buf, out: out.buf, n: x.size }),
   reads: { inputs: [], outputs: [] },
   vjp: ({ grad }) => [grad],

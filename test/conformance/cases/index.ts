@@ -3,6 +3,7 @@ import type { Case } from "../harness.ts";
 import { adamwCases } from "./adamw.ts";
 import { attentionCases } from "./attention.ts";
 import { elementwiseCases } from "./elementwise.ts";
+import { linearCases } from "./linear.ts";
 import { memoryCases } from "./memory.ts";
 import { normCases } from "./norm.ts";
 import { pagedAttentionCases } from "./paged-attention.ts";
@@ -21,6 +22,7 @@ const all: readonly Case[] = [
   ...ropeCases,
   ...pickCases,
   ...productCases,
+  ...linearCases,
   ...attentionCases,
   ...pagedAttentionCases,
   ...adamwCases,

@@ -1,0 +1,325 @@
+// The block formats of weights (GGUF's), each described once: how 32 neighbouring elements lie in a block. Decoding, products with f32
+// and products with 8-bit activations are all written over that description. src/kernels/blocks says what is right.
+//
+// A format F has kElements a block of kBytes bytes and kScales scales, each for kElements / kScales elements. Element e is worth
+//   scale * (q - kCenter) + min,  q = whole(e): unsigned bytes, or signed where kSigned; min only where kMin.
+#pragma once
+#include "simd.h"
+
+namespace CV_ISA {
+
+// 32 elements of a row, and 8 lanes of four elements each, whatever the width of the machine's vectors.
+typedef uint8_t u8x32 __attribute__((vector_size(32)));
+typedef uint8_t u8x16 __attribute__((vector_size(16)));
+typedef int8_t s8x32 __attribute__((vector_size(32)));
+typedef uint8_t u8x8 __attribute__((vector_size(8)));
+typedef int8_t s8x8 __attribute__((vector_size(8)));
+typedef float f32x8 __attribute__((vector_size(32)));
+typedef int32_t s32x8 __attribute__((vector_size(32)));
+
+template <class V>
+CV_INLINE V load_bytes(const void* p) { V v; memcpy(&v, p, sizeof v); return v; }
+CV_INLINE f32x8 splat8(float x) { return x - f32x8{}; }
+
+// f16, exactly: subnormals, infinities and NaN too.
+CV_INLINE float f16_to_f32(uint16_t h) {
+#if defined(__F16C__)
+  return _cvtsh_ss(h);
+#else
+  uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13, bits;
+  float f; memcpy(&f, &magnitude, 4);
+  f *= 0x1p112f;
+  memcpy(&bits, &f, 4);
+  if (magnitude >= 0x0f800000) bits |= 0x7f800000;
+  bits |= (uint32_t)(h & 0x8000) << 16;
+  memcpy(&f, &bits, 4);
+  return f;
+#endif
+}
+CV_INLINE float half_at(const uint8_t* p) { return f16_to_f32(load_bytes<uint16_t>(p)); }
+CV_INLINE uint32_t word_at(const uint8_t* p) { return load_bytes<uint32_t>(p); }
+
+// The low halves of 16 bytes, then the high ones.
+CV_INLINE u8x32 nibbles(const uint8_t* p) {
+  u8x16 v = load_bytes<u8x16>(p);
+#if defined(__AVX2__)
+  __m256i pair = _mm256_set_m128i(_mm_srli_epi16((__m128i)v, 4), (__m128i)v);
+  return (u8x32)_mm256_and_si256(pair, _mm256_set1_epi8(15));
+#else
+  return __builtin_shufflevector(v & 15, v >> 4, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+                                 24, 25, 26, 27, 28, 29, 30, 31);
+#endif
+}
+
+// kBits bits from bit `shift` on of each byte. A shift of whole 16-bit words, masked, is that of bytes.
+template <int kBits>
+CV_INLINE u8x32 bits_of(u8x32 v, int shift) {
+  typedef uint16_t u16x16 __attribute__((vector_size(32)));
+  return (u8x32)((u16x16)v >> (uint16_t)shift) & (uint8_t)((1 << kBits) - 1);
+}
+
+// Bit e of 32 bits as byte e of `one`.
+CV_INLINE u8x32 spread(uint32_t bits, uint8_t one) {
+#if defined(__AVX2__)
+  const __m256i byte = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+  const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201ull);
+  __m256i v = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte), bit);
+  return (u8x32)_mm256_and_si256(_mm256_cmpeq_epi8(v, bit), _mm256_set1_epi8((char)one));
+#else
+  uint64_t lanes[4];
+  for (int i = 0; i < 4; i++) {  // each of 8 bits to a byte of its own
+    uint64_t b = (((bits >> (8 * i)) & 255) * 0x0101010101010101ull) & 0x8040201008040201ull;
+    lanes[i] = (((b + 0x7f7f7f7f7f7f7f7full) | b) >> 7 & 0x0101010101010101ull) * one;
+  }
+  return load_bytes<u8x32>(lanes);
+#endif
+}
+
+// table[q] for q below 16.
+CV_INLINE s8x32 look_up(const int8_t* table, u8x32 q) {
+#if defined(__AVX2__)
+  return (s8x32)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)table)), (__m256i)q);
+#else
+  uint8_t places[32];
+  int8_t out[32];
+  memcpy(places, &q, 32);
+  for (int i = 0; i < 32; i++) out[i] = table[places[i]];
+  return load_bytes<s8x32>(out);
+#endif
+}
+
+// What a block says of all its elements.
+template <int kScales>
+struct Head { float scale[kScales], min[kScales]; };
+
+struct Block32 {
+  static constexpr int kElements = 32, kScales = 1, kCenter = 0;
+  static constexpr bool kSigned = false, kMin = false;
+};
+
+struct Q4_0 : Block32 {
+  static constexpr int kBytes = 18, kCenter = 8;
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 2); }
+};
+struct Q4_1 : Block32 {
+  static constexpr int kBytes = 20;
+  static constexpr bool kMin = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b), h.min[0] = half_at(b + 2); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 4); }
+};
+struct Q5_0 : Block32 {
+  static constexpr int kBytes = 22, kCenter = 16;
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 6) | spread(word_at(b + 2), 16); }
+};
+struct Q5_1 : Block32 {
+  static constexpr int kBytes = 24;
+  static constexpr bool kMin = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b), h.min[0] = half_at(b + 2); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 8) | spread(word_at(b + 4), 16); }
+};
+struct Q8_0 : Block32 {
+  static constexpr int kBytes = 34;
+  static constexpr bool kSigned = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return load_bytes<u8x32>(b + 2); }
+};
+struct Iq4Nl : Block32 {
+  static constexpr int kBytes = 18;
+  static constexpr bool kSigned = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) {
+    static constexpr int8_t levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    return (u8x32)look_up(levels, nibbles(b + 2));
+  }
+};
+struct Mxfp4 : Block32 {
+  static constexpr int kBytes = 17;
+  static constexpr bool kSigned = true;
+  // Half of 2^(e - 127), the levels being twice those of e2m1.
+  CV_MEMBER static void head(const uint8_t* b, Head<1>& h) {
+    uint32_t bits = b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23;
+    memcpy(&h.scale[0], &bits, 4);
+  }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) {
+    static constexpr int8_t levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    return (u8x32)look_up(levels, nibbles(b + 1));
+  }
+};
+
+struct Block256 {
+  static constexpr int kElements = 256, kScales = 16, kCenter = 0;
+  static constexpr bool kSigned = false, kMin = false;
+};
+
+// 8 bytes as floats, times d.
+CV_INLINE void scale_bytes(const uint8_t* p, float d, float* out) {
+  f32x8 v = __builtin_convertvector(load_bytes<u8x8>(p), f32x8) * splat8(d);
+  memcpy(out, &v, 32);
+}
+CV_INLINE void scale_signed(const int8_t* p, float d, float* out) {
+  f32x8 v = __builtin_convertvector(load_bytes<s8x8>(p), f32x8) * splat8(d);
+  memcpy(out, &v, 32);
+}
+
+struct Q2K : Block256 {
+  static constexpr int kBytes = 84;
+  static constexpr bool kMin = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
+    const float d = half_at(b + 80), dmin = half_at(b + 82);
+    u8x16 v = load_bytes<u8x16>(b), low = v & 15, high = v >> 4;
+    uint8_t bytes[32];
+    memcpy(bytes, &low, 16), memcpy(bytes + 16, &high, 16);
+    scale_bytes(bytes, d, h.scale), scale_bytes(bytes + 8, d, h.scale + 8);
+    scale_bytes(bytes + 16, -dmin, h.min), scale_bytes(bytes + 24, -dmin, h.min + 8);
+  }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
+    return bits_of<2>(load_bytes<u8x32>(b + 16 + i / 4 * 32), i % 4 * 2);
+  }
+};
+struct Q3K : Block256 {
+  static constexpr int kBytes = 110, kCenter = 4;
+  CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
+    const uint32_t x = word_at(b + 96), y = word_at(b + 100), z = word_at(b + 104);
+    const uint32_t low = 0x0f0f0f0f, high = 0x30303030;
+    const uint32_t six[4] = {(x & low) | (z << 4 & high), (y & low) | (z << 2 & high), (x >> 4 & low) | (z & high),
+                             (y >> 4 & low) | (z >> 2 & high)};
+    int8_t bytes[16];
+    memcpy(bytes, six, 16);
+    for (int i = 0; i < 16; i++) bytes[i] -= 32;
+    const float d = half_at(b + 108);
+    scale_signed(bytes, d, h.scale), scale_signed(bytes + 8, d, h.scale + 8);
+  }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
+    u8x32 low = bits_of<2>(load_bytes<u8x32>(b + 32 + i / 4 * 32), i % 4 * 2);
+    return low | (bits_of<1>(load_bytes<u8x32>(b), i) << 2);
+  }
+};
+
+// The 6-bit scales and minima of q4_k and q5_k: eight of each in 12 bytes.
+CV_INLINE void head_of_six(const uint8_t* b, Head<8>& h) {
+  const uint32_t x = word_at(b + 4), y = word_at(b + 8), z = word_at(b + 12);
+  const uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, top = 0x30303030;
+  const uint32_t scales[2] = {x & six, (z & four) | (x >> 2 & top)};
+  const uint32_t mins[2] = {y & six, (z >> 4 & four) | (y >> 2 & top)};
+  scale_bytes((const uint8_t*)scales, half_at(b), h.scale);
+  scale_bytes((const uint8_t*)mins, -half_at(b + 2), h.min);
+}
+
+struct Q4K : Block256 {
+  static constexpr int kBytes = 144, kScales = 8;
+  static constexpr bool kMin = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<8>& h) { head_of_six(b, h); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
+    return bits_of<4>(load_bytes<u8x32>(b + 16 + i / 2 * 32), i % 2 * 4);
+  }
+};
+struct Q5K : Block256 {
+  static constexpr int kBytes = 176, kScales = 8;
+  static constexpr bool kMin = true;
+  CV_MEMBER static void head(const uint8_t* b, Head<8>& h) { head_of_six(b, h); }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
+    u8x32 low = bits_of<4>(load_bytes<u8x32>(b + 48 + i / 2 * 32), i % 2 * 4);
+    return low | (bits_of<1>(load_bytes<u8x32>(b + 16), i) << 4);
+  }
+};
+struct Q6K : Block256 {
+  static constexpr int kBytes = 210, kCenter = 32;
+  CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
+    const float d = half_at(b + 208);
+    scale_signed((const int8_t*)b + 192, d, h.scale), scale_signed((const int8_t*)b + 200, d, h.scale + 8);
+  }
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
+    u8x32 low = bits_of<4>(load_bytes<u8x32>(b + i / 4 * 64 + i % 2 * 32), i / 2 % 2 * 4);
+    return low | (bits_of<2>(load_bytes<u8x32>(b + 128 + i / 4 * 32), i % 4 * 2) << 4);
+  }
+};
+
+// out[0..32] = elements 32*i and up of a block.
+template <class F>
+CV_INLINE void decode_part(const uint8_t* b, const Head<F::kScales>& h, int i, float* out) {
+  u8x32 q = F::whole(b, i);
+  uint8_t bytes[32];
+  memcpy(bytes, &q, 32);
+  CV_UNROLL for (int e = 0; e < 32; e += 8) {
+    const int s = F::kScales == 16 ? 2 * i + e / 16 : F::kScales == 8 ? i : 0;
+    f32x8 v = F::kSigned ? __builtin_convertvector(load_bytes<s8x8>(bytes + e), f32x8)
+                         : __builtin_convertvector(__builtin_convertvector(load_bytes<u8x8>(bytes + e), s32x8) - F::kCenter, f32x8);
+    v *= splat8(h.scale[s]);
+    if (F::kMin) v += splat8(h.min[s]);
+    memcpy(out + e, &v, 32);
+  }
+}
+
+// Elements p to p + n of a row that starts at `row`, both whole multiples of 32.
+template <class F>
+static void decode_blocks(const uint8_t* row, int64_t p, int64_t n, float* out) {
+  for (const int64_t end = p + n; p < end;) {
+    const uint8_t* b = row + p / F::kElements * F::kBytes;
+    Head<F::kScales> h;
+    F::head(b, h);
+    const int64_t stop = (p / F::kElements + 1) * F::kElements;
+    for (; p < end && p < stop; p += 32, out += 32) decode_part<F>(b, h, p % F::kElements / 32, out);
+  }
+}
+
+struct f16 { uint16_t bits; };
+CV_INLINE vf load_f16(const f16* p) {
+#if CV_WIDTH == 16 && defined(__AVX512F__)
+  return (vf)_mm512_cvtph_ps(load_bytes<__m256i>(p));
+#elif CV_WIDTH == 8 && defined(__F16C__)
+  return (vf)_mm256_cvtph_ps(load_bytes<__m128i>(p));
+#else
+  vf v;
+  float lanes[W];
+  CV_UNROLL for (int i = 0; i < W; i++) lanes[i] = f16_to_f32(p[i].bits);
+  memcpy(&v, lanes, sizeof v);
+  return v;
+#endif
+}
+
+static void decode_f16(const uint8_t* row, int64_t p, int64_t n, float* out) {
+  const f16* x = (const f16*)row + p;
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, load_f16(x + i));
+  CV_SHORT for (; i < n; i++) out[i] = f16_to_f32(x[i].bits);
+}
+
+// A weight dtype that no operand of a product can be read as directly.
+struct BlockFormat {
+  int elements, bytes;
+  void (*decode)(const uint8_t* row, int64_t p, int64_t n, float* out);
+};
+
+template <class F>
+static constexpr BlockFormat format_of_blocks = {F::kElements, F::kBytes, decode_blocks<F>};
+static constexpr BlockFormat format_of_f16 = {1, 2, decode_f16};
+
+// Calls f with a value of the format's type.
+template <class Call>
+CV_INLINE auto with_format(cv::DType dtype, Call f) {
+  switch (dtype) {
+    case cv::DType::q4_0: return f(Q4_0{});
+    case cv::DType::q4_1: return f(Q4_1{});
+    case cv::DType::q5_0: return f(Q5_0{});
+    case cv::DType::q5_1: return f(Q5_1{});
+    case cv::DType::q2_k: return f(Q2K{});
+    case cv::DType::q3_k: return f(Q3K{});
+    case cv::DType::q4_k: return f(Q4K{});
+    case cv::DType::q5_k: return f(Q5K{});
+    case cv::DType::q6_k: return f(Q6K{});
+    case cv::DType::iq4_nl: return f(Iq4Nl{});
+    case cv::DType::mxfp4: return f(Mxfp4{});
+    default: return f(Q8_0{});
+  }
+}
+
+// How `dtype` is decoded; null for f32 and bf16, which are read as they are.
+static inline const BlockFormat* format_of(cv::DType dtype) {
+  if (dtype == cv::DType::f32 || dtype == cv::DType::bf16 || dtype == cv::DType::i32) return nullptr;
+  if (dtype == cv::DType::f16) return &format_of_f16;
+  return with_format(dtype, [](auto f) -> const BlockFormat* { return &format_of_blocks<decltype(f)>; });
+}
+
+}  // namespace CV_ISA

@@ -1,0 +1,156 @@
+// linear: rows sorted by group, times each group's weights of any dtype.
+//
+// Groups with few rows (decoding) are bound by memory: their weights are streamed once, as they lie, by one list of tasks over all of
+// them. Groups with many rows (reading a prompt) go to the machine of gemm.cc, which decodes weights as it packs them.
+#include "abi.h"
+#include "block_dot.h"
+#include "gemm.h"
+#include "gemm_thin.h"
+#include "lanes.h"
+#include "runtime.h"
+
+namespace CV_ISA {
+namespace linear_ {
+
+constexpr int64_t kFewRows = 8;             // of a group, streamed
+constexpr int64_t kTaskBytes = 32 << 10;    // of weights: a few microseconds
+constexpr int64_t kInlineBytes = 32 << 10;  // of a whole call: less is not worth a second thread
+constexpr int64_t kChunk = 512;             // elements decoded at once, to stay in L1
+
+int64_t row_bytes(cv::DType dtype, int64_t k) {
+  const BlockFormat* format = format_of(dtype);
+  if (format) return k / format->elements * format->bytes;
+  return k * (dtype == cv::DType::bf16 ? 2 : 4);
+}
+
+// A group whose weights are streamed.
+struct Stream {
+  int64_t group, row, rows, first_task;
+};
+
+struct Call {
+  const cv::LinearArgs& a;
+  const float* x;
+  float* out;
+  int64_t n, k, parts, piece;  // piece: columns (weight rows) of one
+  const Bytes8* bytes;         // x in 8 bits, from the first streamed row on; null in exact mode
+};
+
+// sums[m] = w . x[m] for m < kM, w decoded piece by piece.
+template <int kM>
+CV_INLINE void dot_decoded(const BlockFormat& format, const uint8_t* w, const float* x, int64_t k, float* sums) {
+  vf acc[kM];
+  float tail[kM] = {};
+  CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = vf{};
+  for (int64_t p = 0; p < k; p += kChunk) {
+    float values[kChunk];
+    const int64_t depth = least(kChunk, k - p);
+    format.decode(w, p, depth, values);
+    int64_t i = 0;
+    for (; i + W <= depth; i += W)
+      CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = fma(load(values + i), load(x + m * k + p + i), acc[m]);
+    CV_SHORT for (; i < depth; i++) CV_SHORT for (int m = 0; m < kM; m++) tail[m] += values[i] * x[m * k + p + i];
+  }
+  CV_UNROLL for (int m = 0; m < kM; m++) sums[m] = hsum(acc[m]) + tail[m];
+}
+
+// out[m, j] for kM rows of x from `row` on and columns weight rows from w on.
+template <int kM>
+[[gnu::noinline]] static void stream_rows(const Call& c, cv::DType dtype, const uint8_t* w, int64_t row, int64_t j, int64_t columns) {
+  const float* x = c.x + row * c.k;
+  float* out = c.out + row * c.n + j;
+  const int64_t bytes = row_bytes(dtype, c.k);
+  if (dtype == cv::DType::f32 || dtype == cv::DType::bf16) {
+    float sums[kM * kThinColumns];
+    if (dtype == cv::DType::f32) thin_k_inner<kM, float, false>(x, (const float*)w, c.k, c.k, columns, sums);
+    else thin_k_inner<kM, uint16_t, false>(x, (const uint16_t*)w, c.k, c.k, columns, sums);
+    for (int m = 0; m < kM; m++) memcpy(out + m * c.n, sums + m * kThinColumns, columns * sizeof(float));
+    return;
+  }
+  auto each = [&](auto dot) {
+    for (int64_t i = 0; i < columns; i++, w += bytes) {
+      float sums[kM];
+      dot(w, sums);
+      CV_UNROLL for (int m = 0; m < kM; m++) out[m * c.n + i] = sums[m];
+    }
+  };
+  if (c.bytes && dtype != cv::DType::f16) {
+    const Bytes8 rows = c.bytes->from_row(row);
+    with_format(dtype, [&](auto f) { each([&](const uint8_t* at, float* sums) { dot_blocks<decltype(f), kM>(at, rows, sums); }); });
+  } else {
+    const BlockFormat& format = *format_of(dtype);
+    each([&](const uint8_t* at, float* sums) { dot_decoded<kM>(format, at, x, c.k, sums); });
+  }
+}
+
+// Columns j to j + columns of a streamed group, all of one piece.
+void stream(const Call& c, const Stream& s, int64_t j, int64_t columns) {
+  const cv::Buf& w = c.a.w[s.group * c.parts + j / c.piece];
+  const uint8_t* from = w.as<uint8_t>() + j % c.piece * row_bytes(w.dtype(), c.k);
+  int64_t r = 0;
+  for (; r + 4 <= s.rows; r += 4) stream_rows<4>(c, w.dtype(), from, s.row + r, j, columns);
+  for (; r + 2 <= s.rows; r += 2) stream_rows<2>(c, w.dtype(), from, s.row + r, j, columns);
+  if (r < s.rows) stream_rows<1>(c, w.dtype(), from, s.row + r, j, columns);
+}
+
+// All streamed groups as one list of tasks.
+void run_streams(const Call& c, const Stream* streams, int64_t count) {
+  const int64_t bytes = row_bytes(c.a.w[0].dtype(), c.k);
+  const int64_t columns = least(kThinColumns, most(1, kTaskBytes / most(1, bytes)));
+  const int64_t tasks_piece = ceil_div(c.piece, columns), tasks_group = c.parts * tasks_piece;
+  auto run = [&](int64_t task) {
+    const Stream& s = streams[task / tasks_group];
+    const int64_t part = task % tasks_group / tasks_piece, j = task % tasks_piece * columns;
+    stream(c, s, part * c.piece + j, least(columns, c.piece - j));
+  };
+  const int64_t tasks = count * tasks_group;
+  if (count * c.n * bytes > kInlineBytes) return cv::parallel(tasks, run);
+  for (int64_t task = 0; task < tasks; task++) run(task);
+}
+
+// A group with many rows: one product a piece.
+void add_products(gemm_::List& list, const Call& c, int64_t group, int64_t row, int64_t rows) {
+  for (int64_t part = 0; part < c.parts; part++) {
+    const cv::Buf& w = c.a.w[group * c.parts + part];
+    gemm_::Product p{};
+    p.a = {c.x + row * c.k, c.k, true, false, false, nullptr};
+    p.b = {w.as<char>(), c.k, true, w.dtype() == cv::DType::bf16, false, format_of(w.dtype())};
+    p.out = (char*)(c.out + row * c.n + part * c.piece);
+    p.m = rows, p.n = c.piece, p.k = c.k;
+    list.add(p);
+  }
+}
+
+}  // namespace linear_
+
+void linear(const cv::LinearArgs& a) {
+  using namespace linear_;
+  const int64_t rows = a.rows, groups = a.groups, n = a.n, k = a.k, parts = a.w.size() / groups;
+  const int32_t* offsets = a.offsets.i32();
+  const int64_t used = offsets ? offsets[groups] : rows;
+  Call call{a, a.x.f32(), a.out.f32(), n, k, parts, n / parts, nullptr};
+
+  Stream* streams = (Stream*)cv::scratch(1, groups * (int64_t)sizeof(Stream));
+  int64_t count = 0, streamed = 0;
+  gemm_::List list(n, false, false);
+  for (int64_t g = 0; g < groups; g++) {
+    const int64_t row = offsets ? offsets[g] : 0, end = offsets ? offsets[g + 1] : rows;
+    if (row == end) continue;
+    if (end - row > kFewRows) add_products(list, call, g, row, end - row);
+    else streams[count++] = {g, row, end - row, 0}, streamed += end - row;
+  }
+  list.run();
+  if (count > 0) {
+    const bool in_bytes = a.fast && k % 32 == 0;
+    Bytes8 bytes(in_bytes ? cv::scratch(2, Bytes8::bytes(rows, k)) : nullptr, rows, k);
+    if (in_bytes) {
+      call.bytes = &bytes;
+      for (int64_t s = 0; s < count; s++)
+        for (int64_t r = streams[s].row; r < streams[s].row + streams[s].rows; r++) round_row(call.x + r * k, bytes, r);
+    }
+    run_streams(call, streams, count);
+  }
+  memset(call.out + used * n, 0, (size_t)((rows - used) * n * sizeof(float)));
+}
+
+}  // namespace CV_ISA

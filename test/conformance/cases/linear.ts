@@ -1,0 +1,127 @@
+import { bytesOf, type DType, weightDTypes } from "../../../src/kernels/abi.ts";
+import {
+  type Case,
+  exact,
+  input,
+  kernelCase,
+  output,
+  storedBf16,
+  sumOf,
+  type Tolerance,
+  weights,
+} from "../harness.ts";
+import { numbers, unevenOffsets, weightBytes } from "../inputs.ts";
+
+const source = numbers(31);
+const { floats, ints } = source;
+
+interface Shape {
+  readonly rows: number;
+  readonly spare: number;
+  readonly groups: number;
+  readonly parts: number;
+  /** Rows of a piece. */
+  readonly piece: number;
+  readonly k: number;
+  /** Of all rows to one group of all, with no offsets. */
+  readonly whole?: boolean;
+}
+
+/** Rows rounded to 8 bits: each of k terms is off by up to |w| / 254, w within 1 or so, with either sign. */
+const rounded = (k: number): Tolerance => ({ abs: (4 * Math.sqrt(k)) / 254, rel: 1e-5 });
+
+function linear(dtypes: readonly DType[], shape: Shape, fast: boolean): Case {
+  const { rows, spare, groups, parts, piece, k, whole } = shape;
+  const pieces = Array.from({ length: groups * parts }, (_, i) => {
+    const dtype = dtypes[i % dtypes.length]!;
+    return weights(dtype, weightBytes(source, dtype, piece * k));
+  });
+  const name = `${dtypes.join(" and ")}, ${rows} rows, ${spare} spare, ${groups} groups of ${parts} x [${piece}, ${k}]${fast ? ", fast" : ""}`;
+  return kernelCase(
+    "linear",
+    name,
+    {
+      x: input(floats(rows * k)),
+      w: pieces,
+      offsets: whole ? null : input(unevenOffsets(rows, groups, spare), "i32"),
+      out: output(rows * parts * piece),
+      rows,
+      groups,
+      n: parts * piece,
+      k,
+      fast,
+    },
+    fast ? rounded(k) : sumOf(k, 2),
+  );
+}
+
+/** Streamed and packed products, empty groups, rows that nobody owns, and sizes on no boundary. k in units of 256. */
+const shapes: readonly Shape[] = [
+  { rows: 1, spare: 0, groups: 1, parts: 1, piece: 1, k: 256, whole: true },
+  { rows: 7, spare: 0, groups: 1, parts: 3, piece: 5, k: 512, whole: true },
+  { rows: 30, spare: 3, groups: 8, parts: 2, piece: 19, k: 256 },
+  { rows: 70, spare: 0, groups: 4, parts: 2, piece: 33, k: 256 },
+];
+const ofEveryDtype = weightDTypes.flatMap((dtype) =>
+  shapes.flatMap((shape) => [false, true].map((fast) => linear([dtype], shape, fast))),
+);
+
+/** k of 32, of one and a half vectors, of nothing at all; more weights than a task, than a thread. */
+const odd: readonly [DType, Shape][] = [
+  ["f32", { rows: 9, spare: 1, groups: 2, parts: 1, piece: 7, k: 19 }],
+  ["bf16", { rows: 3, spare: 0, groups: 1, parts: 1, piece: 7, k: 19, whole: true }],
+  ["f16", { rows: 13, spare: 0, groups: 2, parts: 1, piece: 7, k: 19 }],
+  ["f16", { rows: 2, spare: 0, groups: 1, parts: 1, piece: 3, k: 1, whole: true }],
+  ["q8_0", { rows: 6, spare: 0, groups: 2, parts: 1, piece: 300, k: 96 }],
+  ["q4_0", { rows: 15, spare: 0, groups: 3, parts: 1, piece: 17, k: 32 }],
+  ["mxfp4", { rows: 40, spare: 0, groups: 1, parts: 2, piece: 17, k: 1056, whole: true }],
+  ["q8_0", { rows: 5, spare: 5, groups: 3, parts: 1, piece: 4, k: 32 }],
+  ["q8_0", { rows: 0, spare: 0, groups: 2, parts: 1, piece: 4, k: 32 }],
+];
+
+const mixed = [false, true].map((fast) =>
+  linear(["q4_k", "q6_k"], { rows: 5, spare: 0, groups: 3, parts: 2, piece: 9, k: 256 }, fast),
+);
+
+/** Rows of weights, decoded to the last bit. */
+const gathers = weightDTypes
+  .filter((dtype) => dtype !== "f32" && dtype !== "bf16")
+  .flatMap((dtype) =>
+    (["f32", "bf16"] as const).map((to) => {
+      const n = dtype === "f16" ? 19 : 512;
+      return kernelCase(
+        "gatherRows",
+        `11 of 6 rows of ${n}, ${dtype} to ${to}`,
+        {
+          x: weights(dtype, weightBytes(source, dtype, 6 * n)),
+          ids: input(ints(11, -1, 5), "i32"),
+          out: output(11 * n, to),
+          rows: 11,
+          n,
+        },
+        to === "f32" ? exact : storedBf16(exact),
+      );
+    }),
+  );
+
+/** Every f16 there is: 256 rows of 256, subnormals, infinities and NaN among them. */
+const everyHalf = kernelCase(
+  "gatherRows",
+  "all of f16",
+  {
+    x: weights("f16", new Uint8Array(Uint16Array.from({ length: 65536 }, (_, i) => i).buffer)),
+    ids: input(Float64Array.from({ length: 256 }, (_, i) => i), "i32"),
+    out: output(bytesOf("f16", 65536) / 2),
+    rows: 256,
+    n: 256,
+  },
+  exact,
+);
+
+export const linearCases: readonly Case[] = [
+  ...ofEveryDtype,
+  ...odd.flatMap(([dtype, shape]) => [false, true].map((fast) => linear([dtype], shape, fast))),
+  ...mixed,
+  ...gathers,
+  everyHalf,
+];
