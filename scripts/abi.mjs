@@ -15,7 +15,15 @@ export async function readAbi() {
   return await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
 }
 
-const cType = { buf: "Buf", "buf?": "Buf", bufs: "Bufs", int: "Int", num: "double", flag: "Flag", dims: "Dims" };
+const cType = {
+  buf: "Buf",
+  "buf?": "Buf",
+  bufs: "Bufs",
+  int: "Int",
+  num: "double",
+  flag: "Flag",
+  dims: "Dims",
+};
 const snake = (name) => name.replace(/[A-Z]/g, (c) => "_" + c.toLowerCase());
 const pascal = (name) => name[0].toUpperCase() + name.slice(1);
 

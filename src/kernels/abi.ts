@@ -448,16 +448,16 @@ type Value<K> = K extends "buf"
   : K extends "bufs"
     ? readonly Buf[]
     : K extends "buf?"
-    ? Buf | null
-    : K extends "int" | "num"
-      ? number
-      : K extends "flag"
-        ? boolean
-        : K extends "dims"
-          ? Dims
-          : K extends readonly (infer S)[]
-            ? S
-            : never;
+      ? Buf | null
+      : K extends "int" | "num"
+        ? number
+        : K extends "flag"
+          ? boolean
+          : K extends "dims"
+            ? Dims
+            : K extends readonly (infer S)[]
+              ? S
+              : never;
 
 export type KernelArgs<N extends KernelName> = {
   readonly [A in keyof (typeof abi)[N]]: Value<(typeof abi)[N][A]>;

@@ -75,7 +75,8 @@ type Kind = string | readonly string[];
 
 function width(kinds: readonly Kind[]): number {
   let slots = 0;
-  for (const kind of kinds) slots += kind === "buf" || kind === "buf?" || kind === "bufs" ? 2 : kind === "dims" ? 4 : 1;
+  for (const kind of kinds)
+    slots += kind === "buf" || kind === "buf?" || kind === "bufs" ? 2 : kind === "dims" ? 4 : 1;
   return slots;
 }
 

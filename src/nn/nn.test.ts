@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { context, Device, scope, slice, sum, Tape, tensor, watch } from "../tensor/index.ts";
+import { context, Device, empty, scope, slice, sum, Tape, tensor, watch } from "../tensor/index.ts";
 import { Attention } from "./attention.ts";
 import { Embedding } from "./embedding.ts";
 import { Linear } from "./linear.ts";

@@ -75,13 +75,7 @@ export class Tensor {
       fail("shape", `view: ${show(shape)} from element ${start} does not fit into ${show(this.shape)}`);
     }
     this.block.references++;
-    return new Tensor(
-      this.device,
-      this.block,
-      place.offset + bytesOf(this.dtype, start),
-      shape,
-      this.dtype,
-    );
+    return new Tensor(this.device, this.block, place.offset + bytesOf(this.dtype, start), shape, this.dtype);
   }
 
   /** Copies the values to the host: Float32Array for f32, Int32Array for i32, Uint16Array of raw bits for bf16 and f16, Uint8Array of the
@@ -159,7 +153,10 @@ export function empty(device: Device, shape: Shape, dtype: DType = "f32"): Tenso
   }
   const { elements } = blockOf(dtype);
   if (sizeOf(shape) > 0 && (shape.at(-1) ?? 1) % elements !== 0)
-    fail("shape", `a tensor of ${dtype} ${show(shape)}: its last axis is no whole number of blocks of ${elements}`);
+    fail(
+      "shape",
+      `a tensor of ${dtype} ${show(shape)}: its last axis is no whole number of blocks of ${elements}`,
+    );
   return new Tensor(device, device.allocate(byteLength(shape, dtype)), 0, shape, dtype);
 }
 

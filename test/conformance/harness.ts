@@ -1,4 +1,11 @@
-import { type Buf, blockOf, bytesOf, type DType, type KernelArgs, type KernelName } from "../../src/kernels/abi.ts";
+import {
+  type Buf,
+  blockOf,
+  bytesOf,
+  type DType,
+  type KernelArgs,
+  type KernelName,
+} from "../../src/kernels/abi.ts";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createReferenceKernels } from "../../src/kernels/reference/index.ts";
 import { bf16ToNumber, load, numberToBf16 } from "../../src/kernels/reference/storage.ts";

@@ -110,7 +110,10 @@ const everyHalf = kernelCase(
   "all of f16",
   {
     x: weights("f16", new Uint8Array(Uint16Array.from({ length: 65536 }, (_, i) => i).buffer)),
-    ids: input(Float64Array.from({ length: 256 }, (_, i) => i), "i32"),
+    ids: input(
+      Float64Array.from({ length: 256 }, (_, i) => i),
+      "i32",
+    ),
     out: output(bytesOf("f16", 65536) / 2),
     rows: 256,
     n: 256,
