@@ -46,7 +46,7 @@ async function runGenerate(
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
 
-  const stream = tokenizer?.stream();
+  const stream = tokenizer?.stream(ids);
   const written: number[] = [];
   let text = "";
   let full = false;

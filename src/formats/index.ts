@@ -16,6 +16,7 @@ export { encodeSafetensors, safetensorsPieces } from "./safetensors-write.ts";
 export { type ByteSource, blobSource, bytesSource } from "./source.ts";
 export type { Place, StoredTensor, TensorStore, TensorToStore } from "./store.ts";
 export { type Document, decodeText, type Split, type SplitOptions, splitCorpus, utf8Length } from "./text.ts";
+export { readGgufTokenizer, type TokenizerMetadata } from "./tokenizer/gguf.ts";
 export { type TokenizerFiles, tokenizerFiles } from "./tokenizer/hugging-face.ts";
 export { readTokenizer } from "./tokenizer/read.ts";
 export type { TextStream, Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -14,6 +14,7 @@ const tokenizer: Tokenizer = {
   vocabSize: 64,
   bosId: null,
   eosId: null,
+  endIds: [],
   encode: () => new Int32Array(),
   decode: (ids) => Array.from(ids).join(""),
   bytes: (id) => new TextEncoder().encode(String(id)),

@@ -1,7 +1,9 @@
 import { fail } from "../../errors.ts";
-import { readable } from "./byte-level.ts";
+import { expressionOf } from "./added-tokens.ts";
+import { bytesToSurface, readable } from "./byte-level.ts";
 import type { MergeTable } from "./merge.ts";
-import type { TextStream, Tokenizer } from "./tokenizer.ts";
+import { concatenate, type TextStream, type Tokenizer } from "./tokenizer.ts";
+import { IdList, WordMemory } from "./word-ids.ts";
 
 /** Everything a byte-level BPE tokenizer is made of. */
 export interface ByteBpeParts {
@@ -14,29 +16,25 @@ export interface ByteBpeParts {
   readonly added: ReadonlyMap<string, number>;
   /** Ids that `skipSpecial` leaves out. */
   readonly special: ReadonlySet<number>;
-  /** Take a word that is a token whole, without merging (Llama 3). */
-  readonly wholeWordsFirst: boolean;
+  /** Words taken whole, without merging (Llama 3), in the byte alphabet; null: none. */
+  readonly wholeWords: ReadonlyMap<string, number> | null;
   /** Ids put before and after a text when asked for. */
   readonly around: { readonly before: readonly number[]; readonly after: readonly number[] };
   readonly bosId: number | null;
   readonly eosId: number | null;
+  readonly endIds: readonly number[];
 }
-
-/** Distinct words whose ids are remembered; beyond it the memory starts anew. */
-const rememberedWords = 200_000;
-/** Longer words are not remembered: they hardly come twice. */
-const longestRemembered = 64;
 
 /** Byte-level BPE: every text has ids, and every id has bytes. */
 export class ByteBpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | null;
   readonly eosId: number | null;
+  readonly endIds: readonly number[];
   private readonly parts: ByteBpeParts;
   private readonly idOfByte = new Int32Array(256);
-  private readonly wholeWords = new Map<string, number>();
   private readonly addedExpression: RegExp | undefined;
-  private readonly memory = new Map<string, Int32Array<ArrayBuffer>>();
+  private readonly memory = new WordMemory((word) => this.encodeWord(word));
   private readonly encoder = new TextEncoder();
 
   constructor(parts: ByteBpeParts) {
@@ -44,12 +42,12 @@ export class ByteBpeTokenizer implements Tokenizer {
     this.vocabSize = parts.bytesOf.length;
     this.bosId = parts.bosId;
     this.eosId = parts.eosId;
+    this.endIds = parts.endIds;
     this.addedExpression = expressionOf(parts.added.keys());
     const addedIds = new Set(parts.added.values());
     for (const [id, bytes] of parts.bytesOf.entries()) {
       if (addedIds.has(id)) continue;
       if (bytes.length === 1) this.idOfByte[bytes[0]!] = id;
-      if (parts.wholeWordsFirst) this.wholeWords.set(latin1(bytes), id);
     }
   }
 
@@ -61,22 +59,16 @@ export class ByteBpeTokenizer implements Tokenizer {
     const pieces = this.addedExpression ? text.split(this.addedExpression) : [text];
     for (const [i, piece] of pieces.entries()) {
       if (i % 2 === 1) out.add([added.get(piece)!]);
-      else for (const word of this.parts.splitWords(piece)) out.add(this.encodeWord(word));
+      else for (const word of this.parts.splitWords(piece)) out.add(this.memory.idsOf(word));
     }
     if (addSpecial) out.add(around.after);
     return out.ids();
   }
 
   private encodeWord(word: string): Int32Array<ArrayBuffer> {
-    const known = this.memory.get(word);
-    if (known) return known;
     const bytes = this.encoder.encode(word);
-    const whole = this.wholeWords.size > 0 ? this.wholeWords.get(latin1(bytes)) : undefined;
-    const ids = whole === undefined ? this.parts.merges.apply(this.byteIds(bytes)) : Int32Array.of(whole);
-    if (word.length > longestRemembered) return ids;
-    if (this.memory.size >= rememberedWords) this.memory.clear();
-    this.memory.set(word, ids);
-    return ids;
+    const whole = this.parts.wholeWords?.get(bytesToSurface(bytes));
+    return whole === undefined ? this.parts.merges.apply(this.byteIds(bytes)) : Int32Array.of(whole);
   }
 
   private byteIds(bytes: Uint8Array): Int32Array<ArrayBuffer> {
@@ -87,14 +79,9 @@ export class ByteBpeTokenizer implements Tokenizer {
 
   decode(ids: ArrayLike<number>, { skipSpecial = false }: { skipSpecial?: boolean } = {}): string {
     const kept = Array.from(ids).filter((id) => !(skipSpecial && this.parts.special.has(id)));
-    const pieces = kept.map((id) => this.bytes(id));
-    const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let at = 0;
-    for (const piece of pieces) {
-      all.set(piece, at);
-      at += piece.length;
-    }
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(all);
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+      concatenate(kept.map((id) => this.bytes(id))),
+    );
   }
 
   bytes(id: number): Uint8Array {
@@ -114,47 +101,5 @@ export class ByteBpeTokenizer implements Tokenizer {
       push: (id) => decoder.decode(this.bytes(id), { stream: true }),
       end: () => decoder.decode(),
     };
-  }
-}
-
-/** Matches any of the tokens, the longest first; undefined where there is none. */
-function expressionOf(tokens: Iterable<string>): RegExp | undefined {
-  const sorted = [...tokens].sort((a, b) => b.length - a.length);
-  if (sorted.length === 0) return undefined;
-  return new RegExp(
-    `(${sorted.map((token) => token.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&")).join("|")})`,
-    "u",
-  );
-}
-
-/** Bytes as a string of as many characters, to serve as a key. */
-function latin1(bytes: Uint8Array): string {
-  let key = "";
-  for (const byte of bytes) key += String.fromCharCode(byte);
-  return key;
-}
-
-/** A growing list of ids. */
-class IdList {
-  private values: Int32Array<ArrayBuffer>;
-  private length = 0;
-
-  constructor(capacity: number) {
-    this.values = new Int32Array(Math.ceil(capacity));
-  }
-
-  add(ids: ArrayLike<number>): void {
-    const length = this.length + ids.length;
-    if (length > this.values.length) {
-      const larger = new Int32Array(2 * length);
-      larger.set(this.values.subarray(0, this.length));
-      this.values = larger;
-    }
-    for (let i = 0; i < ids.length; i++) this.values[this.length + i] = ids[i]!;
-    this.length = length;
-  }
-
-  ids(): Int32Array<ArrayBuffer> {
-    return this.values.slice(0, this.length);
   }
 }

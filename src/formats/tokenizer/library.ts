@@ -8,6 +8,7 @@ export interface LibraryOptions {
   readonly name: string;
   readonly bosId: number | null;
   readonly eosId: number | null;
+  readonly endIds: readonly number[];
   /** Whether decoding drops spaces before signs, as tokenizer_config.json says. */
   readonly cleanUpSpaces: boolean;
   /** Whether token surfaces are written in the byte alphabet. */
@@ -19,6 +20,7 @@ export class LibraryTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | null;
   readonly eosId: number | null;
+  readonly endIds: readonly number[];
   private readonly library: Library;
   private readonly options: LibraryOptions;
   private readonly surfaces: readonly (string | undefined)[];
@@ -38,6 +40,7 @@ export class LibraryTokenizer implements Tokenizer {
     this.options = options;
     this.bosId = options.bosId;
     this.eosId = options.eosId;
+    this.endIds = options.endIds;
   }
 
   encode(text: string, { addSpecial = false }: { addSpecial?: boolean } = {}): Int32Array<ArrayBuffer> {
@@ -71,8 +74,8 @@ export class LibraryTokenizer implements Tokenizer {
     return readable(this.bytes(id));
   }
 
-  stream(): TextStream {
-    return new WindowStream((ids) => this.decode(ids));
+  stream(after: readonly number[] = []): TextStream {
+    return new WindowStream((ids) => this.decode(ids), after.slice(-1));
   }
 
   private surface(id: number): string {
@@ -90,12 +93,15 @@ export class LibraryTokenizer implements Tokenizer {
  */
 export class WindowStream implements TextStream {
   private readonly decode: (ids: readonly number[]) => string;
-  private window: number[] = [];
+  private window: number[];
   /** How many ids of the window have been given out. */
-  private done = 0;
+  private done: number;
 
-  constructor(decode: (ids: readonly number[]) => string) {
+  /** @param after the ids before, whose text is not given out */
+  constructor(decode: (ids: readonly number[]) => string, after: readonly number[] = []) {
     this.decode = decode;
+    this.window = [...after];
+    this.done = after.length;
   }
 
   push(id: number): string {

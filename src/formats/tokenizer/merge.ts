@@ -1,26 +1,43 @@
+import { popLowest, pushLowest } from "./heap.ts";
+
 /**
  * Applies learned merges to one word: the pair of neighbours with the lowest rank is joined first, the leftmost of
  * equals. A heap of candidates makes a word of n bytes take n log n steps, so that no input is slow.
  */
 export class MergeTable {
-  private readonly rankOf = new Map<number, number>();
-  private readonly stride: number;
   private readonly idOfRank: Int32Array;
+  /** An open hash table of pairs to ranks; where `left` is -1 a place is empty. */
+  private readonly left: Int32Array;
+  private readonly right: Int32Array;
+  private readonly rank: Int32Array;
 
-  /**
-   * @param merges pairs of ids and the id each makes, lowest rank first
-   * @param vocabSize all ids are below it
-   */
-  constructor(
-    merges: readonly (readonly [left: number, right: number, merged: number])[],
-    vocabSize: number,
-  ) {
-    this.stride = vocabSize;
-    this.idOfRank = Int32Array.from(merges, ([, , merged]) => merged);
-    for (const [rank, [left, right]] of merges.entries()) {
-      const key = left * vocabSize + right;
-      if (!this.rankOf.has(key)) this.rankOf.set(key, rank);
+  /** @param merges pairs of ids and the id each makes, lowest rank first, three numbers each */
+  constructor(merges: Int32Array) {
+    const count = merges.length / 3;
+    const places = 2 ** Math.ceil(Math.log2(2 * count + 1));
+    this.left = new Int32Array(places).fill(-1);
+    this.right = new Int32Array(places);
+    this.rank = new Int32Array(places).fill(-1);
+    this.idOfRank = new Int32Array(count);
+    for (let rank = 0; rank < count; rank++) {
+      const [left, right] = [merges[3 * rank]!, merges[3 * rank + 1]!];
+      this.idOfRank[rank] = merges[3 * rank + 2]!;
+      const place = this.placeOf(left, right);
+      if (this.left[place]! >= 0) continue; // a pair listed twice has its first rank
+      this.left[place] = left;
+      this.right[place] = right;
+      this.rank[place] = rank;
     }
+  }
+
+  /** Where a pair is, or the empty place where it would be. */
+  private placeOf(left: number, right: number): number {
+    const mask = this.left.length - 1;
+    // Multipliers: 2^32 over the golden ratio, and a prime of MurmurHash.
+    let place = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 7;
+    for (place &= mask; this.left[place]! >= 0; place = (place + 1) & mask)
+      if (this.left[place] === left && this.right[place] === right) break;
+    return place;
   }
 
   /** Joins the ids of a word's bytes; works in `ids` and returns what is left of it. */
@@ -32,7 +49,7 @@ export class MergeTable {
     const heap: number[] = [];
     const consider = (at: number): void => {
       const rank = this.rankAt(ids, next, at);
-      if (rank !== undefined) pushLowest(heap, rank * n + at);
+      if (rank >= 0) pushLowest(heap, rank * n + at);
     };
     for (let i = 0; i + 1 < n; i++) consider(i);
     while (heap.length > 0) {
@@ -51,39 +68,11 @@ export class MergeTable {
     return ids.filter((id) => id >= 0);
   }
 
-  private rankAt(ids: Int32Array, next: Int32Array, at: number): number | undefined {
+  /** The rank of the pair at `at`, -1 where there is none. */
+  private rankAt(ids: Int32Array, next: Int32Array, at: number): number {
     const left = ids[at]!;
     const after = next[at]!;
-    if (left < 0 || after >= ids.length) return undefined;
-    return this.rankOf.get(left * this.stride + ids[after]!);
+    if (left < 0 || after >= ids.length) return -1;
+    return this.rank[this.placeOf(left, ids[after]!)]!;
   }
-}
-
-function pushLowest(heap: number[], value: number): void {
-  let at = heap.length;
-  heap.push(value);
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    if (heap[parent]! <= value) break;
-    heap[at] = heap[parent]!;
-    at = parent;
-  }
-  heap[at] = value;
-}
-
-function popLowest(heap: number[]): number {
-  const top = heap[0]!;
-  const last = heap.pop()!;
-  if (heap.length === 0) return top;
-  let at = 0;
-  while (true) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= last) break;
-    heap[at] = heap[child]!;
-    at = child;
-  }
-  heap[at] = last;
-  return top;
 }

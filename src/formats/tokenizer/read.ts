@@ -3,6 +3,7 @@ import { ConclaveError, fail } from "../../errors.ts";
 import { parseJson } from "../json.ts";
 import { ByteBpeTokenizer } from "./byte-bpe.ts";
 import { surfaceToBytes } from "./byte-level.ts";
+import { endIdsOf } from "./ends.ts";
 import {
   type ByteBpeJson,
   byteBpeSchema,
@@ -87,21 +88,26 @@ function byteBpe(json: ByteBpeJson, config: TokenizerConfigJson, split: Splitter
 
   const idOf = (surface: string): number =>
     ids.get(surface) ?? damaged(`a merge needs the token ${surface}, which is missing`);
-  const merges = json.model.merges.map((merge) => {
+  const merges = new Int32Array(3 * json.model.merges.length);
+  for (const [rank, merge] of json.model.merges.entries()) {
     const [left, right, ...rest] = typeof merge === "string" ? merge.split(" ") : merge;
     if (left === undefined || right === undefined || rest.length > 0)
       return damaged(`the merge ${JSON.stringify(merge)} is no pair`);
-    return [idOf(left), idOf(right), idOf(left + right)] as const;
-  });
+    merges.set([idOf(left), idOf(right), idOf(left + right)], 3 * rank);
+  }
   return new ByteBpeTokenizer({
     bytesOf,
-    merges: new MergeTable(merges, vocabSize),
+    merges: new MergeTable(merges),
     splitWords: split,
     added,
     special: new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id)),
-    wholeWordsFirst: json.model.ignore_merges ?? false,
+    wholeWords: json.model.ignore_merges ? ids : null,
     around: aroundText(json),
-    ...endsOf(config, (content) => added.get(content) ?? ids.get(content)),
+    ...endsOf(
+      config,
+      (content) => added.get(content) ?? ids.get(content),
+      (content) => added.get(content),
+    ),
   });
 }
 
@@ -120,12 +126,17 @@ function aroundText({ post_processor }: ByteBpeJson): { before: number[]; after:
   return around;
 }
 
-function endsOf(config: TokenizerConfigJson, idOf: (content: string) => number | undefined) {
+function endsOf(
+  config: TokenizerConfigJson,
+  idOf: (content: string) => number | undefined,
+  addedId: (content: string) => number | undefined,
+) {
   const find = (token: TokenizerConfigJson["bos_token"]): number | null => {
     const content = typeof token === "object" ? token?.content : token;
     return (content === undefined ? undefined : idOf(content)) ?? null;
   };
-  return { bosId: find(config.bos_token), eosId: find(config.eos_token) };
+  const eosId = find(config.eos_token);
+  return { bosId: find(config.bos_token), eosId, endIds: endIdsOf([eosId], addedId) };
 }
 
 function throughLibrary(json: object, config: TokenizerConfigJson, name: string): Tokenizer {
@@ -139,6 +150,7 @@ function throughLibrary(json: object, config: TokenizerConfigJson, name: string)
     ...json,
   };
   const vocab = new Map<string, number>();
+  const added = new Map<string, number>();
   try {
     const { model, added_tokens } = whole as unknown as {
       model: { vocab: unknown };
@@ -148,13 +160,20 @@ function throughLibrary(json: object, config: TokenizerConfigJson, name: string)
       ? model.vocab.map(([surface]: [string], id: number) => [surface, id] as const)
       : Object.entries(model.vocab as Record<string, number>);
     for (const [surface, id] of entries) vocab.set(surface, id);
-    for (const { content, id } of added_tokens) vocab.set(content, id);
+    for (const { content, id } of added_tokens) {
+      vocab.set(content, id);
+      added.set(content, id);
+    }
   } catch (error) {
     throw new ConclaveError("tokenizer", `${name}: its vocabulary is not of the format`, { cause: error });
   }
   return new LibraryTokenizer(whole, config, {
     name,
-    ...endsOf(config, (content) => vocab.get(content)),
+    ...endsOf(
+      config,
+      (content) => vocab.get(content),
+      (content) => added.get(content),
+    ),
     cleanUpSpaces: config.clean_up_tokenization_spaces === true,
     byteLevel: JSON.stringify(whole.decoder)?.includes('"ByteLevel"') ?? false,
   });

@@ -6,6 +6,8 @@ export interface Tokenizer {
   readonly bosId: number | null;
   /** Ends a text. */
   readonly eosId: number | null;
+  /** Ids that end what a model writes: eosId and, of a chat model, the token that ends its turn. */
+  readonly endIds: readonly number[];
   /**
    * The ids of a text. Special tokens written out in it, such as "<|endoftext|>", become their ids; with `addSpecial`
    * those that the tokenizer puts around a prompt (a leading bos, often) are added.
@@ -17,8 +19,11 @@ export interface Tokenizer {
   bytes(id: number): Uint8Array;
   /** One id for a person to read: control characters escaped, parts of a character as <0xE2>. */
   token(id: number): string;
-  /** Decodes ids as they come. */
-  stream(): TextStream;
+  /**
+   * Decodes ids as they come. `after` are ids that came before them: their text is not given out, but a vocabulary that
+   * begins texts with a space of its own drops that space only where nothing came before.
+   */
+  stream(after?: readonly number[]): TextStream;
 }
 
 /** Text of ids that come one by one, given out as soon as its characters are whole. */
@@ -27,4 +32,15 @@ export interface TextStream {
   push(id: number): string;
   /** What is left at the end: an incomplete character becomes U+FFFD. */
   end(): string;
+}
+
+/** The bytes of pieces, one after another. */
+export function concatenate(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
 }
