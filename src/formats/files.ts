@@ -4,6 +4,7 @@ export * from "./files.corpus.ts";
 export * from "./files.demo.ts";
 export * from "./files.folders.ts";
 export * from "./files.hub-cache.ts";
+export * from "./files.gguf.ts";
 export * from "./files.read.ts";
 export * from "./files.safetensors.ts";
 export * from "./files.tokenizer.ts";

@@ -9,6 +9,11 @@ export {
   storedBytes,
   toFloat32,
 } from "./dtypes.ts";
+export { GgufArray, type GgufMetadata, type GgufValue } from "./gguf/metadata.ts";
+export { type GgufStore, openGguf } from "./gguf/read.ts";
+export { openGgufParts } from "./gguf/split.ts";
+export type { GgufValueType } from "./gguf/types.ts";
+export { encodeGguf, ggufPieces, type TypedValue } from "./gguf/write.ts";
 export { parseJson } from "./json.ts";
 export { decodeNpy, encodeNpy, type NpyArray } from "./npy.ts";
 export { openSafetensors, openShards } from "./safetensors.ts";
