@@ -3,7 +3,10 @@
 // and calls call(kernel).
 #include <node_api.h>
 
+#include <string.h>
+
 #include "abi.h"
+#include "file_map.h"
 #include "pool_native.h"
 
 // -DCV_ISAS="CV_X(avx2) CV_X(sse2)": the sets this library was built for, best first.
@@ -104,6 +107,63 @@ napi_value detach(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+double number(napi_env env, napi_value value) {
+  double result = 0;
+  napi_get_value_double(env, value, &result);
+  return result;
+}
+
+napi_value number(napi_env env, double value) {
+  napi_value result = nullptr;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+// map(path: string): { address, bytes, error }, the whole file as read-only memory; error is an errno, 0 where it went well
+napi_value map(napi_env env, napi_callback_info info) {
+  char path[4096];
+  size_t length = 0;
+  napi_value result = nullptr;
+  napi_create_object(env, &result);
+  cv::FileMap made{nullptr, 0, 0};
+  if (napi_get_value_string_utf8(env, argument(env, info), path, sizeof path, &length) == napi_ok) made = cv::map_file(path);
+  napi_set_named_property(env, result, "address", number(env, (double)(uintptr_t)made.address));
+  napi_set_named_property(env, result, "bytes", number(env, (double)made.bytes));
+  napi_set_named_property(env, result, "error", number(env, made.error));
+  return result;
+}
+
+// unmap(address: number, bytes: number)
+napi_value unmap(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value values[2];
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  cv::unmap_file((void*)(uintptr_t)number(env, values[0]), (int64_t)number(env, values[1]));
+  return nullptr;
+}
+
+// advise(address: number, bytes: number, wanted: boolean)
+napi_value advise(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value values[3];
+  bool wanted = false;
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  napi_get_value_bool(env, values[2], &wanted);
+  cv::advise_map((void*)(uintptr_t)number(env, values[0]), (int64_t)number(env, values[1]), wanted);
+  return nullptr;
+}
+
+// copy(address: number, into: ArrayBuffer): fills it from mapped memory
+napi_value copy(napi_env env, napi_callback_info info) {
+  size_t count = 2, length = 0;
+  napi_value values[2];
+  void* into = nullptr;
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  napi_get_arraybuffer_info(env, values[1], &into, &length);
+  if (length > 0) memcpy(into, (const void*)(uintptr_t)number(env, values[0]), length);
+  return nullptr;
+}
+
 // retain(), release(): the threads run while somebody holds them
 napi_value retain(napi_env env, napi_callback_info) {
   instance_of(env)->retained++;
@@ -160,7 +220,8 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback function;
   } functions[] = {{"slots", slots},   {"call", call},       {"address", address}, {"detach", detach},
-                   {"retain", retain}, {"release", release}, {"isas", list_isas},  {"abi", abi}};
+                   {"retain", retain}, {"release", release}, {"isas", list_isas},  {"abi", abi},
+                   {"map", map},       {"unmap", unmap},     {"advise", advise},   {"copy", copy}};
   for (const auto& f : functions) {
     napi_value value;
     napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.function, nullptr, &value);

@@ -104,7 +104,7 @@ function compileCommands(compiler, isas, flags) {
   );
   const list = Object.keys(isas).map((isa) => `CV_X(${isa})`);
   const shim = compile("napi", "napi", [`-I${napiHeaders}`, `-DCV_ISAS=${list.join(" ")}`]);
-  return [...kernels, compile("pool_native", "pool_native", []), shim];
+  return [...kernels, compile("pool_native", "pool_native", []), compile("file_map", "file_map", []), shim];
 }
 
 const linkFlags =

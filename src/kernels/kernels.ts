@@ -42,6 +42,14 @@ export interface RoutingTable {
   invertChoice(args: { chosen: Buf; row: Buf; tokens: number; experts: number; capacity: number }): void;
 }
 
+/** Files as memory: their pages are read when they are touched, and leave memory again when it runs short. */
+export interface FileMapping {
+  /** The whole file, as a storage that is freed like any other. Errors: file-missing, file-damaged (an empty file), disk. */
+  map(path: string): Storage;
+  /** Asks for bytes to be read soon ("soon"), or lets them leave memory ("done"). */
+  advise(storage: Storage, offset: number, length: number, when: "soon" | "done"): void;
+}
+
 /** One implementation of every kernel, with the memory it works on. */
 export interface Kernels {
   readonly name: "reference" | "native" | "wasm";
@@ -57,6 +65,8 @@ export interface Kernels {
   write(storage: Storage, offset: number, bytes: Uint8Array): void;
   /** Copies bytes out. Asynchronous because a device may have to finish first. */
   read(storage: Storage, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Files as read-only memory; null where this implementation cannot. */
+  readonly mapping: FileMapping | null;
   /** Stops threads and gives memory back. */
   dispose(): void;
 }

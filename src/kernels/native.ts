@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { getSystemErrorMap } from "node:util";
 import { ConclaveError, fail } from "../errors.ts";
 import type { Buf, Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
@@ -18,6 +19,12 @@ interface Addon {
   address(buffer: ArrayBuffer): number;
   /** Frees an array's memory at once. */
   detach(buffer: ArrayBuffer): void;
+  /** A whole file as read-only memory; `error` is an errno, 0 where it went well. */
+  map(path: string): { address: number; bytes: number; error: number };
+  unmap(address: number, bytes: number): void;
+  advise(address: number, bytes: number, wanted: boolean): void;
+  /** Fills `into` from memory at `address`. */
+  copy(address: number, into: ArrayBuffer): void;
   /** Threads run while somebody holds them. */
   retain(): void;
   release(): void;
@@ -52,6 +59,29 @@ class NativeStorage implements Storage {
   }
 }
 
+/** A file as read-only memory. */
+class MappedStorage implements Storage {
+  readonly byteLength: number;
+  /** 0 once unmapped. */
+  address: number;
+
+  constructor(addon: Addon, path: string) {
+    const { address, bytes, error } = addon.map(path);
+    if (address === 0) throw mapError(path, bytes, error);
+    this.byteLength = bytes;
+    this.address = address;
+  }
+}
+
+function mapError(path: string, bytes: number, error: number): ConclaveError {
+  const name = getSystemErrorMap().get(-error);
+  if (name?.[0] === "ENOENT")
+    return new ConclaveError("file-missing", `mapping ${path}: there is no such file`);
+  if (error === 0 || bytes === 0)
+    return new ConclaveError("file-damaged", `mapping ${path}: the file is empty`);
+  return new ConclaveError("disk", `mapping ${path}: ${name?.[1] ?? `error ${error}`}`);
+}
+
 /**
  * Loads the native kernels.
  * @throws ConclaveError "kernels" when no library fits this machine, or it lacks the instruction set asked for.
@@ -67,19 +97,21 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
 
   const slotsAddress = addon.address(header) + 2 * 8;
   let freed = 0;
-  const live = new Set<NativeStorage>();
+  const live = new Set<NativeStorage | MappedStorage>();
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
-    const storage = buf.storage as NativeStorage;
+    const { storage } = buf;
     addressOf(storage);
+    if (!(storage instanceof NativeStorage)) return fail("state", "a mapped file is read-only memory");
     return make(storage.buffer, storage.start + buf.offset);
   };
   const bytesOf = (storage: Storage, offset: number, length: number): Uint8Array =>
     view({ storage, offset, dtype: "i32" }, (buffer, start) => new Uint8Array(buffer, start, length));
-  const release = (storage: NativeStorage): void => {
+  const release = (storage: NativeStorage | MappedStorage): void => {
     live.delete(storage);
     freed++;
+    if (storage instanceof NativeStorage) addon.detach(storage.buffer);
+    else addon.unmap(storage.address, storage.byteLength);
     storage.address = 0;
-    addon.detach(storage.buffer);
   };
 
   return {
@@ -108,10 +140,25 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     },
     free(storage) {
       addressOf(storage);
-      release(storage as NativeStorage);
+      release(storage as NativeStorage | MappedStorage);
     },
     write: (storage, offset, bytes) => bytesOf(storage, offset, bytes.length).set(bytes),
-    read: async (storage, offset, length) => new Uint8Array(bytesOf(storage, offset, length)),
+    async read(storage, offset, length) {
+      if (storage instanceof NativeStorage) return new Uint8Array(bytesOf(storage, offset, length));
+      const copy = new ArrayBuffer(length);
+      addon.copy(mappedRange(storage, offset, length), copy);
+      return new Uint8Array(copy);
+    },
+    mapping: {
+      map(path) {
+        const storage = new MappedStorage(addon, path);
+        live.add(storage);
+        return storage;
+      },
+      advise(storage, offset, length, when) {
+        addon.advise(mappedRange(storage, offset, length), length, when === "soon");
+      },
+    },
     dispose() {
       for (const storage of live) release(storage);
       addon.release();
@@ -127,8 +174,16 @@ function newStorage(addon: Addon, bytes: number): NativeStorage {
   }
 }
 
+/** The address of `length` bytes from `offset` on, all of them in the file. */
+function mappedRange(storage: Storage, offset: number, length: number): number {
+  const address = addressOf(storage);
+  if (!(offset >= 0 && length >= 0 && offset + length <= storage.byteLength))
+    fail("shape", `bytes ${offset} to ${offset + length} of a mapped file of ${storage.byteLength}`);
+  return address + offset;
+}
+
 function addressOf(storage: Storage): number {
-  if (!(storage instanceof NativeStorage))
+  if (!(storage instanceof NativeStorage || storage instanceof MappedStorage))
     return fail("state", "a native kernel was given memory of another implementation");
   if (storage.address === 0)
     return fail("state", `a native kernel was given ${storage.byteLength} bytes of freed memory`);

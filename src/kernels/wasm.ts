@@ -113,6 +113,7 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
       copy.set(new Uint8Array(memory.buffer, address(storage) + offset, length));
       return copy;
     },
+    mapping: null,
     dispose() {
       exports.cv_quit();
       for (const worker of workers) worker.terminate();

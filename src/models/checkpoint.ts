@@ -6,22 +6,23 @@ import {
   type TensorToStore,
   toFloat32,
 } from "../formats/index.ts";
-import { allocate, type Parameter } from "../nn/index.ts";
-import { type Device, show, sizeOf, type Tensor } from "../tensor/index.ts";
+import type { Parameter } from "../nn/index.ts";
+import { type Device, empty, keep, show, sizeOf } from "../tensor/index.ts";
 import { partOf } from "./counts.ts";
 import type { Decoder } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
 import { type FileRun, type PlacedPart, placedParts, runsOf, type StoredRun } from "./layout.ts";
+import { PieceBinder, rowsOfPieces, valuesOf, weightDType } from "./pieces.ts";
 
-/**
- * How weights are held: all as f32, or the matrices as bf16 (half the memory; norms, biases and routers
- * stay f32).
- */
+/** How weights are written, or held: all as f32, or the matrices as bf16 (norms, biases and routers stay f32). */
 export type WeightPrecision = "f32" | "bf16";
 
 export interface ReadOptions {
-  /** In memory, for inference; default f32. */
-  readonly weights?: WeightPrecision;
+  /**
+   * How the matrices are held, for inference. "stored" (the default): as the file holds them, in its dtype, and mapped where the
+   * kernels and the file allow it, so that they are read when they are used. Norms, biases and routers are f32 always.
+   */
+  readonly weights?: WeightPrecision | "stored";
   /** What errors call the config; default config.json. */
   readonly source?: string;
 }
@@ -35,12 +36,9 @@ export async function readModel(
   device: Device,
   options: ReadOptions = {},
 ): Promise<Decoder> {
-  const { weights = "f32", source } = options;
-  const model = describeConfig(config, source);
-  const plan = planReading(model, store);
-  allocate(model, device, (name, { decay }) => (decay && partOf(name) !== "router" ? weights : "f32"));
+  const model = describeConfig(config, options.source);
   try {
-    await readParts(plan, store);
+    await readInto(model, store, device, options.weights ?? "stored");
   } catch (error) {
     model.dispose();
     throw error;
@@ -48,12 +46,35 @@ export async function readModel(
   return model;
 }
 
+async function readInto(
+  model: Decoder,
+  store: TensorStore,
+  device: Device,
+  weights: WeightPrecision | "stored",
+): Promise<void> {
+  const binder = new PieceBinder(device, store, (part) => readPart(part, store));
+  try {
+    for (const { name, parameter, parts } of planReading(model, store)) {
+      const isMatrix = parameter.decay && partOf(name) !== "router";
+      const rows = isMatrix && weights === "stored" ? rowsOfPieces(parameter, parts) : null;
+      if (rows !== null) await binder.bind(parameter, parts, rows);
+      else {
+        const dtype = isMatrix && weights === "bf16" ? "bf16" : "f32";
+        parameter.bind(keep(empty(device, parameter.shape, dtype)));
+        await readValues(parameter, parts, store);
+      }
+    }
+  } finally {
+    binder.dispose();
+  }
+}
+
 /**
  * Reads the weights of `store` into a model that has memory already, such as one that is trained on. Errors
  * as {@link readModel}.
  */
 export async function readWeights(model: Decoder, store: TensorStore): Promise<void> {
-  await readParts(planReading(model, store), store);
+  for (const { parameter, parts } of planReading(model, store)) await readValues(parameter, parts, store);
 }
 
 /**
@@ -73,34 +94,36 @@ export function modelTensors(model: Decoder, precision: WeightPrecision = "f32")
         name: run.file,
         dtype,
         shape,
-        bytes: () => storedBytes(parameter.value.view(shape, start), dtype),
+        bytes: async () => fromFloat32(dtype, await valuesOf(parameter, start, sizeOf(shape))),
       });
     }
   }
   return tensors;
 }
 
-interface PlannedPart {
-  readonly part: PlacedPart;
+interface Planned {
+  readonly name: string;
   readonly parameter: Parameter;
+  readonly parts: readonly PlacedPart[];
 }
 
 /**
  * Decides for every parameter which file tensors it comes from; a missing, surplus or wrongly shaped one is
  * an error that names it.
  */
-function planReading(model: Decoder, store: TensorStore): PlannedPart[] {
-  const plan: PlannedPart[] = [];
+function planReading(model: Decoder, store: TensorStore): Planned[] {
+  const plan: Planned[] = [];
   const unread = new Set([...store.tensors.keys()].filter((name) => !isRedundant(name, model)));
   for (const [name, parameter] of model.tensors()) {
     const ways = placedParts(model.layout, name, parameter.shape);
     const isThere = ([first]: readonly PlacedPart[]): boolean =>
       runsOf(first).every(({ file }) => store.tensors.has(file));
-    for (const part of ways.find(isThere) ?? ways[0]) {
+    const parts = ways.find(isThere) ?? ways[0];
+    for (const part of parts) {
       checkPart(part, name, store);
       for (const { file } of runsOf(part)) unread.delete(file);
-      plan.push({ part, parameter });
     }
+    plan.push({ name, parameter, parts });
   }
   if (unread.size > 0) {
     const [first] = unread;
@@ -125,11 +148,12 @@ function checkPart(part: PlacedPart, name: string, store: TensorStore): void {
         `the tensor ${file} has shape ${show(stored.shape)}; config.json makes it ${show(shape)}`,
       );
     const readable = part.transform?.dtypes[i] ?? plainDTypes;
-    if (!readable.includes(stored.dtype))
+    if (!readable.includes(stored.dtype) && (part.transform || !weightDType(stored.dtype)))
       fail("model", `the tensor ${file} is stored as ${stored.dtype}; ${listed(readable)} can be read`);
   }
 }
 
+/** Besides blocks. */
 const plainDTypes: readonly StoredDType[] = ["F32", "F16", "BF16", "F64"];
 
 /** "F32, F16 and F64". */
@@ -137,15 +161,24 @@ function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
-async function readParts(plan: readonly PlannedPart[], store: TensorStore): Promise<void> {
-  for (const { part, parameter } of plan) {
-    const runs: StoredRun[] = [];
-    for (const run of runsOf(part)) runs.push(await readRun(run, store));
-    const { dtype, bytes } = part.transform?.read(runs) ?? runs[0];
+/** Writes what `parts` hold into the memory of `parameter`. */
+async function readValues(
+  parameter: Parameter,
+  parts: readonly PlacedPart[],
+  store: TensorStore,
+): Promise<void> {
+  for (const part of parts) {
+    const { dtype, bytes } = await readPart(part, store);
     const into = parameter.value.view(part.shape, part.start);
     into.write(into.dtype === "bf16" ? toBf16(dtype, bytes) : toFloat32(dtype, bytes));
     into.dispose();
   }
+}
+
+async function readPart(part: PlacedPart, store: TensorStore): Promise<StoredRun> {
+  const runs: StoredRun[] = [];
+  for (const run of runsOf(part)) runs.push(await readRun(run, store));
+  return part.transform?.read(runs) ?? runs[0];
 }
 
 async function readRun({ file, shape, start, size }: FileRun, store: TensorStore): Promise<StoredRun> {
@@ -159,14 +192,4 @@ async function readRun({ file, shape, start, size }: FileRun, store: TensorStore
 function toBf16(dtype: StoredDType, bytes: Uint8Array<ArrayBuffer>): Uint16Array<ArrayBuffer> {
   const rounded = dtype === "BF16" ? bytes.slice() : fromFloat32("BF16", toFloat32(dtype, bytes));
   return new Uint16Array(rounded.buffer, rounded.byteOffset, rounded.byteLength / 2);
-}
-
-/** The values of `piece`, which is given up, as the bytes of a file. */
-async function storedBytes(piece: Tensor, dtype: "F32" | "BF16"): Promise<Uint8Array<ArrayBuffer>> {
-  const values = await piece.data();
-  const isBf16 = piece.dtype === "bf16";
-  piece.dispose();
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  if (isBf16) return dtype === "BF16" ? bytes : fromFloat32("F32", toFloat32("BF16", bytes));
-  return fromFloat32(dtype, values as Float32Array<ArrayBuffer>);
 }

@@ -1,6 +1,7 @@
 import { fail } from "../errors.ts";
 import { type Module, type NamedParameter, Parameter, within } from "../nn/module.ts";
-import { add, type Context, matmul, mul, sigmoid, type Tensor, tensor } from "../tensor/index.ts";
+import { project } from "../nn/product.ts";
+import { add, type Context, mul, sigmoid, type Tensor, tensor } from "../tensor/index.ts";
 import type { Experts } from "./experts.ts";
 
 export interface SharedExpertOptions {
@@ -39,7 +40,7 @@ export class SharedExpert implements Module {
     const allRows = tensor(x_TD.device, Int32Array.of(0, x_TD.shape[0]));
     const shared_TD = this.expert.forward(x_TD, allRows, context);
     if (!this.gate_1D) return add(y_TD, shared_TD);
-    const open_T1 = sigmoid(matmul(x_TD, this.gate_1D.value, { transB: true, precision: "f32" }));
+    const open_T1 = sigmoid(project(x_TD, this.gate_1D, "f32"));
     return add(y_TD, mul(shared_TD, open_T1));
   }
 }

@@ -1,3 +1,4 @@
+import { fail } from "../errors.ts";
 import { bytesOf, type DType, type Storage } from "../kernels/abi.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 
@@ -6,6 +7,8 @@ export interface Block {
   readonly storage: Storage;
   readonly bytes: number;
   references: number;
+  /** A file: it is given back whole, not kept for reuse. */
+  readonly mapped: boolean;
   /** The range of the integers that the host wrote here; empty (low above high) if none. */
   hostRange: IdRange;
 }
@@ -25,12 +28,14 @@ export interface MemoryFigures {
   peak: number;
   /** Kept for reuse. */
   pooled: number;
+  /** In mapped files; how much of it is in memory is the system's choice. */
+  mapped: number;
 }
 
 /** Where tensors live: one set of kernels and the memory it works on. Freed blocks are reused by size class. */
 export class Device {
   readonly kernels: Kernels;
-  readonly memory: MemoryFigures = { live: 0, peak: 0, pooled: 0 };
+  readonly memory: MemoryFigures = { live: 0, peak: 0, pooled: 0, mapped: 0 };
   private readonly free = new Map<number, Storage[]>();
 
   constructor(kernels: Kernels) {
@@ -44,7 +49,16 @@ export class Device {
     const storage = pooled ?? this.allocateNew(size);
     this.memory.live += size;
     this.memory.peak = Math.max(this.memory.peak, this.memory.live);
-    return { storage, bytes: size, references: 1, hostRange: emptyRange };
+    return { storage, bytes: size, references: 1, mapped: false, hostRange: emptyRange };
+  }
+
+  /** A file as a block. Errors: "kernels" where the kernels cannot map files, else those of reading it. */
+  map(path: string): Block {
+    const { mapping, name } = this.kernels;
+    if (mapping === null) return fail("kernels", `the ${name} kernels cannot map ${path} as memory`);
+    const storage = mapping.map(path);
+    this.memory.mapped += storage.byteLength;
+    return { storage, bytes: storage.byteLength, references: 1, mapped: true, hostRange: emptyRange };
   }
 
   private allocateNew(size: number): Storage {
@@ -59,6 +73,11 @@ export class Device {
 
   release(block: Block): void {
     if (--block.references > 0) return;
+    if (block.mapped) {
+      this.memory.mapped -= block.bytes;
+      this.kernels.free(block.storage);
+      return;
+    }
     this.memory.live -= block.bytes;
     this.memory.pooled += block.bytes;
     const list = this.free.get(block.bytes);

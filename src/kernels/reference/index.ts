@@ -43,6 +43,7 @@ export function createReferenceKernels(): Kernels {
       new Uint8Array(bytesOf(storage), offset, bytes.length).set(bytes);
     },
     read: async (storage, offset, length) => new Uint8Array(bytesOf(storage), offset, length).slice(),
+    mapping: null,
     dispose() {},
   };
 }
