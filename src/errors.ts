@@ -18,6 +18,10 @@ const catalogue = {
   disk: { exit: 1, remedy: "free space or choose another folder; what was written before is intact" },
   data: { exit: 1, remedy: "give --data files or folders with more UTF-8 text" },
   tokenizer: { exit: 1, remedy: "use the tokenizer.json the model was trained with" },
+  template: {
+    exit: 1,
+    remedy: "give another template with --template FILE",
+  },
   model: { exit: 1, remedy: "use a model folder of a supported family; `conclave params --help` lists them" },
   diverged: { exit: 1, remedy: "start a new run with a lower optimizer.lr (--lr)" },
   checkpoint: {
