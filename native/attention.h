@@ -115,18 +115,4 @@ CV_INLINE vf masked_score(const float* score, KeyRange range, int64_t at, float 
   return select((lane >= begin) & (lane < end), s, splat(-infinity));
 }
 
-// Runs body(memory, task) for every task, each with `floats` floats that no other running task shares. Threads take tasks
-// as they come; a task's result depends on nothing but its number.
-template <class F>
-void parallel_with_memory(int slot, int64_t tasks, int64_t floats, F body) {
-  const int64_t workers = least(cv::threads(), tasks);
-  floats = ceil_div(floats, 16) * 16;
-  float* memory = (float*)cv::scratch(slot, most(1, workers * floats) * sizeof(float));
-  int64_t next = 0;
-  cv::parallel(workers, [&](int64_t worker) {
-    for (int64_t task; (task = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED)) < tasks;)
-      body(memory + worker * floats, task);
-  });
-}
-
 }  // namespace CV_ISA

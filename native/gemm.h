@@ -1,41 +1,29 @@
-// Matrix products, the parts: panels and the register-tiled microkernel.
+// Matrix products, the parts: operands as they lie in memory, and how they are packed into panels.
 //
-// An operand is copied ("packed") into panels of R rows, each panel k-major, so that the microkernel reads both operands in
-// order: panel p of A holds rows p*MR.. as packed[kk*MR + i], panel p of B columns p*NR.. as packed[kk*NR + j].
-// Missing rows of a last panel are zeros. bf16 operands, transposed operands and rounding to bf16 all end here: what comes
-// after sees f32 panels only. (BLIS: Van Zee & van de Geijn 2015.)
+// A panel holds R rows or columns of an operand, k-major: packed[kk*R + i]. bf16 operands, transposed operands, picked rows and
+// rounding to bf16 all end here: what comes after sees f32 only. (BLIS: Van Zee & van de Geijn 2015.)
 #pragma once
-#include "abi.h"
 #include "blocks.h"
-#include "runtime.h"
+#include "lanes.h"
 #include "simd.h"
 
 namespace CV_ISA {
 
-// Rows of a register tile: NR = 2 vectors wide, as tall as the registers allow.
-#if CV_WIDTH == 16
-constexpr int MR = 12;
-#elif CV_WIDTH == 8
-constexpr int MR = 6;
-#elif defined(__aarch64__)
-constexpr int MR = 8;
-#else
-constexpr int MR = 4;
-#endif
-constexpr int NR = 2 * W;
-
-// One operand as it lies in memory. Element (i, p), i along the product's rows or columns and p along k, is
-// data[i*ld + p] when k_inner, else data[p*ld + i].
+// Lines of `ld` elements, line l being ids[l] where ids are given. Element (i, p), i along the product's rows or columns and
+// p along k, is element p of line i when k_inner, else element i of line p.
 struct Operand {
   const void* data;
   int64_t ld;
+  const int32_t* ids;
   bool k_inner, bf16, round;
-  const BlockFormat* format;  // of weights that are decoded as they are packed (k inner); null: f32 or bf16
+  const BlockFormat* format;  // of weights that are decoded as they are packed (k inner, no ids); null: f32 or bf16
 
-  const char* at(int64_t i, int64_t p) const {
-    if (format) return (const char*)data + (i * ld + p) / format->elements * format->bytes;
-    return (const char*)data + (k_inner ? i * ld + p : p * ld + i) * (bf16 ? 2 : 4);
+  template <class T>
+  const T* line(int64_t l, int64_t from) const {
+    return (const T*)data + (ids ? (int64_t)ids[l] : l) * ld + from;
   }
+  // Rows of f32 that may be read as they are.
+  bool is_ready() const { return k_inner && !bf16 && !round && !ids && !format; }
 };
 
 template <bool kRound>
@@ -47,6 +35,27 @@ CV_INLINE float scalar_as(float x) { return kRound ? bf16_to_f32(f32_to_bf16(x))
 template <bool kRound>
 CV_INLINE float scalar_as(uint16_t x) { return bf16_to_f32(x); }
 
+// How an operand's elements become f32: body(Source<element type, rounded>{}).
+template <class Element, bool kIsRounded>
+struct Source {
+  typedef Element T;
+  static constexpr bool kRound = kIsRounded;
+};
+template <class F>
+CV_INLINE void with_source(const Operand& x, F body) {
+  if (x.bf16) body(Source<uint16_t, false>{});
+  else if (x.round) body(Source<float, true>{});
+  else body(Source<float, false>{});
+}
+
+// n elements of a line, as f32.
+template <class S>
+CV_INLINE void copy_line(const typename S::T* from, int64_t n, float* to) {
+  int64_t p = 0;
+  for (; p + W <= n; p += W) store(to + p, load_as<S::kRound>(from + p));
+  CV_SHORT for (; p < n; p++) to[p] = scalar_as<S::kRound>(from[p]);
+}
+
 typedef float v4f __attribute__((vector_size(16)));
 
 // Four vectors of four, rows become columns.
@@ -57,115 +66,86 @@ CV_INLINE void transpose4(v4f& a, v4f& b, v4f& c, v4f& d) {
   c = __builtin_shufflevector(ab_hi, cd_hi, 0, 1, 4, 5), d = __builtin_shufflevector(ab_hi, cd_hi, 2, 3, 6, 7);
 }
 
-// k inner: R rows of k, transposed into the panel.
-template <int R, class T, bool kRound>
-[[gnu::noinline]] static void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
-  int64_t i = 0;
-  for (; i + 4 <= rows; i += 4) {
-    const T *x0 = x + i * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
+// k inner: lines i to i+R, those past i+rows zeros, transposed into R of a panel's kPanel places.
+template <int R, int kPanel, class S>
+[[gnu::noinline]] static void pack_lines(const Operand& x, int64_t i, int64_t rows, int64_t p0, int64_t depth, float* out) {
+  typedef typename S::T T;
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const T *x0 = x.line<T>(i + r, p0), *x1 = x.line<T>(i + r + 1, p0);
+    const T *x2 = x.line<T>(i + r + 2, p0), *x3 = x.line<T>(i + r + 3, p0);
     int64_t p = 0;
-    for (; p + W <= k; p += W) {
+    for (; p + W <= depth; p += W) {
       float block[4][W];
-      store(block[0], load_as<kRound>(x0 + p)), store(block[1], load_as<kRound>(x1 + p));
-      store(block[2], load_as<kRound>(x2 + p)), store(block[3], load_as<kRound>(x3 + p));
+      store(block[0], load_as<S::kRound>(x0 + p)), store(block[1], load_as<S::kRound>(x1 + p));
+      store(block[2], load_as<S::kRound>(x2 + p)), store(block[3], load_as<S::kRound>(x3 + p));
       CV_UNROLL for (int q = 0; q < W; q += 4) {
         v4f a, b, c, d;
         memcpy(&a, block[0] + q, 16), memcpy(&b, block[1] + q, 16), memcpy(&c, block[2] + q, 16), memcpy(&d, block[3] + q, 16);
         transpose4(a, b, c, d);
-        float* o = out + (p + q) * R + i;
-        memcpy(o, &a, 16), memcpy(o + R, &b, 16), memcpy(o + 2 * R, &c, 16), memcpy(o + 3 * R, &d, 16);
+        float* o = out + (p + q) * kPanel + r;
+        memcpy(o, &a, 16), memcpy(o + kPanel, &b, 16), memcpy(o + 2 * kPanel, &c, 16), memcpy(o + 3 * kPanel, &d, 16);
       }
     }
-    CV_SHORT for (; p < k; p++)
-      CV_SHORT for (int64_t j = 0; j < 4; j++) out[p * R + i + j] = scalar_as<kRound>(x[(i + j) * ld + p]);
+    CV_SHORT for (; p < depth; p++) {
+      float* o = out + p * kPanel + r;
+      o[0] = scalar_as<S::kRound>(x0[p]), o[1] = scalar_as<S::kRound>(x1[p]);
+      o[2] = scalar_as<S::kRound>(x2[p]), o[3] = scalar_as<S::kRound>(x3[p]);
+    }
   }
-  CV_SHORT for (; i < rows; i++)
-    CV_SHORT for (int64_t p = 0; p < k; p++) out[p * R + i] = scalar_as<kRound>(x[i * ld + p]);
-  CV_SHORT for (; i < R; i++)
-    CV_SHORT for (int64_t p = 0; p < k; p++) out[p * R + i] = 0;
+  CV_SHORT for (; r < R; r++) {
+    const T* from = r < rows ? x.line<T>(i + r, p0) : nullptr;
+    CV_SHORT for (int64_t p = 0; p < depth; p++) out[p * kPanel + r] = from ? scalar_as<S::kRound>(from[p]) : 0;
+  }
 }
 
-// k outer: k rows of R neighbours, copied.
-template <int R, class T, bool kRound>
-[[gnu::noinline]] static void pack_columns(const T* x, int64_t ld, int64_t rows, int64_t k, float* out) {
+// k outer: R neighbours, those past `rows` zeros, of each of `depth` lines.
+template <int R, int kPanel, class S>
+[[gnu::noinline]] static void pack_columns(const Operand& x, int64_t i, int64_t rows, int64_t p0, int64_t depth, float* out) {
+  typedef typename S::T T;
   constexpr int kRest = R % W;
-  for (int64_t p = 0; p < k; p++, x += ld, out += R) {
+  for (int64_t p = p0; p < p0 + depth; p++, out += kPanel) {
+    const T* from = x.line<T>(p, i);
     if (rows < R) {
-      CV_SHORT for (int i = 0; i < R; i++) out[i] = i < rows ? scalar_as<kRound>(x[i]) : 0;
-      continue;
-    }
-    CV_UNROLL for (int i = 0; i + W <= R; i += W) store(out + i, load_as<kRound>(x + i));
-    if (kRest > 0) {
-      T rest[W] = {};
-      memcpy(rest, x + R - kRest, kRest * sizeof(T));
-      vf v = load_as<kRound>(rest);
-      memcpy(out + R - kRest, &v, kRest * 4);
+      CV_SHORT for (int r = 0; r < R; r++) out[r] = r < rows ? scalar_as<S::kRound>(from[r]) : 0;
+    } else if (sizeof(T) == 4 && !S::kRound) {
+      memcpy(out, from, R * sizeof(float));
+    } else {
+      CV_UNROLL for (int r = 0; r + W <= R; r += W) store(out + r, load_as<S::kRound>(from + r));
+      if (kRest > 0) {
+        T rest[W] = {};
+        memcpy(rest, from + R - kRest, kRest * sizeof(T));
+        vf v = load_as<S::kRound>(rest);
+        memcpy(out + R - kRest, &v, kRest * 4);
+      }
     }
   }
 }
 
-template <int R, class T, bool kRound>
-CV_INLINE void pack_as(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
-  const T* from = (const T*)x.at(i, p);
-  if (x.k_inner) pack_rows<R, T, kRound>(from, x.ld, rows, depth, out);
-  else pack_columns<R, T, kRound>(from, x.ld, rows, depth, out);
-}
-
-// Rows in blocks: decoded 32 elements at a time, then transposed.
-template <int R>
+// Lines in blocks: decoded 32 elements at a time, then transposed.
+template <int R, int kPanel>
 [[gnu::noinline]] static void pack_decoded(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
   constexpr int64_t kStep = 32;
   float values[R * kStep];
+  const Operand decoded{values, kStep, nullptr, true, false, false, nullptr};
+  const int64_t line_bytes = x.ld / x.format->elements * x.format->bytes;
   for (int64_t q = 0; q < depth; q += kStep) {
-    const int64_t n = depth - q < kStep ? depth - q : kStep;
-    for (int64_t r = 0; r < rows; r++) x.format->decode((const uint8_t*)x.at(i + r, 0), p + q, n, values + r * kStep);
-    pack_rows<R, float, false>(values, kStep, rows, n, out + q * R);
+    const int64_t some = least(kStep, depth - q);
+    for (int64_t r = 0; r < rows; r++)
+      x.format->decode((const uint8_t*)x.data + (i + r) * line_bytes, p + q, some, values + r * kStep);
+    pack_lines<R, kPanel, Source<float, false>>(decoded, 0, rows, 0, some, out + q * kPanel);
   }
 }
 
-// Packs rows i to i+rows (at most R) of x, k from p to p+depth, into the place of p in a panel.
-template <int R>
+// Packs `rows` (at most R) of x from i on, k from p to p+depth, into R of a panel's kPanel places; the rest of R becomes zeros.
+template <int R, int kPanel = R>
 static void pack_block(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
-  if (x.format) pack_decoded<R>(x, i, rows, p, depth, out);
-  else if (x.bf16) pack_as<R, uint16_t, false>(x, i, rows, p, depth, out);
-  else if (x.round) pack_as<R, float, true>(x, i, rows, p, depth, out);
-  else pack_as<R, float, false>(x, i, rows, p, depth, out);
+  if (x.format) return pack_decoded<R, kPanel>(x, i, rows, p, depth, out);
+  with_source(x, [&](auto source) {
+    typedef decltype(source) S;
+    if (x.k_inner) pack_lines<R, kPanel, S>(x, i, rows, p, depth, out);
+    else pack_columns<R, kPanel, S>(x, i, rows, p, depth, out);
+  });
 }
-
-// c [rows, NR] (+)= a panel x b panel over k. Every element is summed in the order of k, whatever the tile it falls in.
-template <int kRows>
-static void multiply(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool add) {
-  vf lo[kRows], hi[kRows];
-  CV_UNROLL for (int i = 0; i < kRows; i++) lo[i] = hi[i] = vf{};
-  for (; k > 0; k--, a += MR, b += NR) {
-    vf b0 = load(b), b1 = load(b + W);
-    CV_UNROLL for (int i = 0; i < kRows; i++) {
-      vf x = splat(a[i]);
-      lo[i] = fma(x, b0, lo[i]);
-      hi[i] = fma(x, b1, hi[i]);
-    }
-  }
-  CV_UNROLL for (int i = 0; i < kRows; i++, c += ldc) {
-    store(c, add ? load(c) + lo[i] : lo[i]);
-    store(c + W, add ? load(c + W) + hi[i] : hi[i]);
-  }
-}
-
-typedef void (*Multiply)(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool add);
-
-// multiply<rows> for rows 1 to MR, so that a last panel with few rows costs no more than it holds.
-template <int... kRows>
-struct MultiplyTable {
-  static constexpr Multiply of[sizeof...(kRows) + 1] = {nullptr, multiply<kRows>...};
-};
-#if CV_WIDTH == 16
-typedef MultiplyTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12> MultiplyRows;
-#elif CV_WIDTH == 8
-typedef MultiplyTable<1, 2, 3, 4, 5, 6> MultiplyRows;
-#elif defined(__aarch64__)
-typedef MultiplyTable<1, 2, 3, 4, 5, 6, 7, 8> MultiplyRows;
-#else
-typedef MultiplyTable<1, 2, 3, 4> MultiplyRows;
-#endif
 
 }  // namespace CV_ISA

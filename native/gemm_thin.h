@@ -68,7 +68,7 @@ template <int kM, class T, bool kRound>
 
 template <int kM, class T, bool kRound>
 CV_INLINE void thin_as(const float* a, const Operand& b, int64_t column, int64_t k, int64_t columns, float* sums) {
-  const T* from = (const T*)b.at(column, 0);
+  const T* from = b.k_inner ? b.line<T>(column, 0) : b.line<T>(0, column);
   if (b.k_inner) thin_k_inner<kM, T, kRound>(a, from, b.ld, k, columns, sums);
   else thin_k_outer<kM, T, kRound>(a, from, b.ld, k, columns, sums);
 }
@@ -82,6 +82,17 @@ static void thin(const float* a, const Operand& b, int64_t column, int64_t k, in
 
 // The rows a product of m rows is computed with: 1, 2 or 4, the missing ones zeros.
 CV_INLINE int64_t thin_rows_of(int64_t m) { return m == 3 ? 4 : m; }
+
+// a [rows, k] of f32 from m rows of x, missing ones zeros.
+static void pack_thin(const Operand& x, int64_t m, int64_t k, float* a) {
+  with_source(x, [&](auto source) {
+    typedef decltype(source) S;
+    for (int64_t i = 0; i < thin_rows_of(m); i++)
+      if (i >= m) memset(a + i * k, 0, k * sizeof(float));
+      else if (x.k_inner) copy_line<S>(x.line<typename S::T>(i, 0), k, a + i * k);
+      else CV_SHORT for (int64_t p = 0; p < k; p++) a[i * k + p] = scalar_as<S::kRound>(*x.line<typename S::T>(p, i));
+  });
+}
 
 // sums [rows, columns], rows kThinColumns apart, = a [rows, k] x columns of b from `column` on.
 static void multiply_thin(int64_t rows, const float* a, const Operand& b, int64_t column, int64_t k, int64_t columns,

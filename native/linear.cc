@@ -4,8 +4,7 @@
 // them. Groups with many rows (reading a prompt) go to the machine of gemm.cc, which decodes weights as it packs them.
 #include "abi.h"
 #include "block_dot.h"
-#include "gemm.h"
-#include "gemm_thin.h"
+#include "gemm_list.h"
 #include "lanes.h"
 #include "runtime.h"
 
@@ -109,13 +108,13 @@ void run_streams(const Call& c, const Stream* streams, int64_t count) {
 }
 
 // A group with many rows: one product a piece.
-void add_products(gemm_::List& list, const Call& c, int64_t group, int64_t row, int64_t rows) {
+void add_products(List& list, const Call& c, int64_t group, int64_t row, int64_t rows) {
   for (int64_t part = 0; part < c.parts; part++) {
     const cv::Buf& w = c.a.w[group * c.parts + part];
-    gemm_::Product p{};
-    p.a = {c.x + row * c.k, c.k, true, false, false, nullptr};
-    p.b = {w.as<char>(), c.k, true, w.dtype() == cv::DType::bf16, false, format_of(w.dtype())};
-    p.out = (char*)(c.out + row * c.n + part * c.piece);
+    Product p{};
+    p.a = {c.x + row * c.k, c.k, nullptr, true, false, false, nullptr};
+    p.b = {w.as<char>(), c.k, nullptr, true, w.dtype() == cv::DType::bf16, false, format_of(w.dtype())};
+    p.out = {(char*)(c.out + row * c.n + part * c.piece), c.n, false};
     p.m = rows, p.n = c.piece, p.k = c.k;
     list.add(p);
   }
@@ -132,7 +131,7 @@ void linear(const cv::LinearArgs& a) {
 
   Stream* streams = (Stream*)cv::scratch(1, groups * (int64_t)sizeof(Stream));
   int64_t count = 0, streamed = 0;
-  gemm_::List list(n, false, false);
+  List list;
   for (int64_t g = 0; g < groups; g++) {
     const int64_t row = offsets ? offsets[g] : 0, end = offsets ? offsets[g + 1] : rows;
     if (row == end) continue;
