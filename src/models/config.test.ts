@@ -14,6 +14,7 @@ import {
 import { describeConfig } from "./families.ts";
 import { configText } from "./hf-config.ts";
 import { countShape, publishedModels } from "./published.ts";
+import { plainRope } from "./rope-config.ts";
 
 /** The config.json of Mixtral-8x7B-v0.1, in transformers 4's spelling. */
 const mixtral8x7b = {
@@ -65,7 +66,7 @@ test("both spellings of transformers say the same, and what is written is read b
   expect(readMixtral(writeMixtral(config))).toEqual(config);
   expect(config).toMatchObject({
     headDim: 128,
-    ropeTheta: 1e6,
+    rope: plainRope(1e6),
     window: 0,
     eosIds: [2],
     balanceCoefficient: 0.02,
@@ -98,11 +99,8 @@ test.each<[Record<string, unknown>, string]>([
   [{ num_key_value_heads: 5 }, "num_key_value_heads: 5 does not divide num_attention_heads (32)"],
   [{ head_dim: 65 }, "head_dim: 65 is odd; rotary positions turn pairs"],
   [{ num_experts_per_tok: 9 }, "num_experts_per_tok: 9 is more than num_local_experts (8)"],
-  [{ rope_parameters: { rope_type: "yarn", rope_theta: 1e6 } }, "rope_parameters.rope_type: "],
-  [
-    { rope_scaling: { type: "linear", factor: 2 } },
-    "rope_scaling: scaled rotary positions are not supported",
-  ],
+  [{ rope_parameters: { rope_type: "linear", rope_theta: 1e6 } }, "rope_parameters.factor: "],
+  [{ rope_scaling: { type: "dynamic", factor: 2 } }, "rope_scaling.rope_type: "],
   [{ hidden_act: "gelu" }, "hidden_act: "],
   [{ vocab_size: -1 }, "vocab_size: "],
   [{ intermediate_size: undefined }, "intermediate_size: "],
@@ -123,7 +121,7 @@ test.each<[Record<string, unknown>, string]>([
 
 test("a family or architecture that is not supported is named", () => {
   expect(() => describeConfig({ model_type: "t5", architectures: ["T5Model"] })).toThrow(
-    'config.json: model_type is "t5"; supported: mixtral, mistral',
+    'config.json: model_type is "t5"; supported: llama, mistral, ',
   );
   expect(() => describeConfig(null)).toThrow("model_type is missing");
   expect(() =>

@@ -22,6 +22,7 @@ import {
 import { affine, type Context, reshape, scope, show, type Tensor } from "../tensor/index.ts";
 import type { Block } from "./block.ts";
 import type { FileLayout } from "./layout.ts";
+import type { RopeConfig } from "./rope-config.ts";
 
 /** What all families' configs say, in our words. Sizes in elements, positions in tokens. */
 export interface DecoderConfig {
@@ -32,7 +33,7 @@ export interface DecoderConfig {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly maxPositions: number;
-  readonly ropeTheta: number;
+  readonly rope: RopeConfig;
   readonly normEps: number;
   /** The head is the embedding. */
   readonly tied: boolean;

@@ -1,7 +1,14 @@
 import { fail } from "../errors.ts";
 import type { Decoder } from "./decoder.ts";
+import { GraniteMoeModel, readGraniteMoe } from "./families/granite-moe.ts";
+import { LlamaModel, readLlama } from "./families/llama.ts";
 import { MistralModel, readMistral } from "./families/mistral.ts";
 import { MixtralModel, readMixtral } from "./families/mixtral.ts";
+import { OlmoeModel, readOlmoe } from "./families/olmoe.ts";
+import { Qwen2Model, readQwen2 } from "./families/qwen2.ts";
+import { Qwen2MoeModel, readQwen2Moe } from "./families/qwen2-moe.ts";
+import { Qwen3Model, readQwen3 } from "./families/qwen3.ts";
+import { Qwen3MoeModel, readQwen3Moe } from "./families/qwen3-moe.ts";
 
 /** A family as config.json names it, and how to make its model from there. */
 interface Family {
@@ -13,13 +20,47 @@ interface Family {
 
 /** Every family that can be loaded, trained and saved, by its `model_type`. */
 export const families = {
-  mixtral: {
-    architectures: ["MixtralForCausalLM"],
-    describe: (json: unknown, source: string): MixtralModel => new MixtralModel(readMixtral(json, source)),
+  llama: {
+    architectures: ["LlamaForCausalLM"],
+    describe: (json: unknown, source: string): LlamaModel => new LlamaModel(readLlama(json, source)),
   },
   mistral: {
     architectures: ["MistralForCausalLM"],
     describe: (json: unknown, source: string): MistralModel => new MistralModel(readMistral(json, source)),
+  },
+  qwen2: {
+    architectures: ["Qwen2ForCausalLM"],
+    describe: (json: unknown, source: string): Qwen2Model => new Qwen2Model(readQwen2(json, source)),
+  },
+  qwen3: {
+    architectures: ["Qwen3ForCausalLM"],
+    describe: (json: unknown, source: string): Qwen3Model => new Qwen3Model(readQwen3(json, source)),
+  },
+  mixtral: {
+    architectures: ["MixtralForCausalLM"],
+    describe: (json: unknown, source: string): MixtralModel => new MixtralModel(readMixtral(json, source)),
+  },
+  olmoe: {
+    architectures: ["OlmoeForCausalLM"],
+    describe: (json: unknown, source: string): OlmoeModel => new OlmoeModel(readOlmoe(json, source)),
+  },
+  qwen2_moe: {
+    architectures: ["Qwen2MoeForCausalLM"],
+    describe: (json: unknown, source: string): Qwen2MoeModel => new Qwen2MoeModel(readQwen2Moe(json, source)),
+  },
+  qwen3_moe: {
+    architectures: ["Qwen3MoeForCausalLM"],
+    describe: (json: unknown, source: string): Qwen3MoeModel => new Qwen3MoeModel(readQwen3Moe(json, source)),
+  },
+  granitemoe: {
+    architectures: ["GraniteMoeForCausalLM"],
+    describe: (json: unknown, source: string): GraniteMoeModel =>
+      new GraniteMoeModel(readGraniteMoe(json, source)),
+  },
+  granitemoeshared: {
+    architectures: ["GraniteMoeSharedForCausalLM"],
+    describe: (json: unknown, source: string): GraniteMoeModel =>
+      new GraniteMoeModel(readGraniteMoe(json, source)),
   },
 } as const;
 

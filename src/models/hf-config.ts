@@ -2,20 +2,17 @@ import { z } from "zod";
 import { fail } from "../errors.ts";
 import { firstIssue } from "../moe/index.ts";
 import type { DecoderConfig } from "./decoder.ts";
+import { type RopeJson, readRope, ropeKeys, writeRope } from "./rope-config.ts";
 
 /** A size: a whole number of 1 or more. */
 export const size: z.ZodType<number> = z.int().min(1);
 const id = z.int().min(0);
-const ropeParameters = z.strictObject({
-  rope_type: z.literal("default").default("default"),
-  rope_theta: z.number().gt(0),
-});
 
 /**
  * What config.json holds for all our decoder families, in both the spellings of transformers 4 and 5;
  * undefined: not given.
  */
-export interface DecoderJson {
+export interface DecoderJson extends RopeJson {
   readonly vocab_size: number;
   readonly hidden_size: number;
   readonly num_hidden_layers: number;
@@ -26,9 +23,6 @@ export interface DecoderJson {
   readonly hidden_act: "silu";
   readonly initializer_range: number;
   readonly rms_norm_eps: number | undefined;
-  readonly rope_theta: number | undefined;
-  readonly rope_scaling: null | undefined;
-  readonly rope_parameters: { readonly rope_type: "default"; readonly rope_theta: number } | undefined;
   readonly tie_word_embeddings: boolean;
   readonly bos_token_id: number | null;
   readonly eos_token_id: number | number[] | null;
@@ -47,9 +41,7 @@ export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<Decod
   hidden_act: z.literal("silu").default("silu"),
   initializer_range: z.number().gt(0).default(0.02),
   rms_norm_eps: z.number().gt(0).optional(),
-  rope_theta: z.number().gt(0).optional(),
-  rope_scaling: z.null("scaled rotary positions are not supported").optional(),
-  rope_parameters: ropeParameters.optional(),
+  ...ropeKeys,
   tie_word_embeddings: z.boolean().default(false),
   bos_token_id: id.nullable().default(null),
   eos_token_id: z
@@ -124,7 +116,7 @@ export function readDecoder(json: DecoderJson, defaults: FamilyDefaults, source:
     kvHeads,
     headDim,
     maxPositions: json.max_position_embeddings,
-    ropeTheta: json.rope_parameters?.rope_theta ?? json.rope_theta ?? defaults.ropeTheta,
+    rope: readRope(json, defaults.ropeTheta, json.max_position_embeddings),
     normEps: json.rms_norm_eps ?? defaults.normEps,
     tied: json.tie_word_embeddings,
     initStd: json.initializer_range,
@@ -151,7 +143,7 @@ export function writeDecoder(config: DecoderConfig): Record<string, unknown> {
     hidden_act: "silu",
     initializer_range: config.initStd,
     rms_norm_eps: config.normEps,
-    rope_theta: config.ropeTheta,
+    ...writeRope(config.rope),
     tie_word_embeddings: config.tied,
     bos_token_id: config.bosId,
     eos_token_id: eosIds.length === 0 ? null : eosIds.length === 1 ? eosIds[0] : eosIds,

@@ -35,6 +35,13 @@ export {
   type HiddenStates,
   type ModelOutput,
 } from "./decoder.ts";
+export {
+  type GraniteMoeConfig,
+  GraniteMoeModel,
+  readGraniteMoe,
+  writeGraniteMoe,
+} from "./families/granite-moe.ts";
+export { type LlamaConfig, LlamaModel, readLlama, writeLlama } from "./families/llama.ts";
 export { type MistralConfig, MistralModel, readMistral, writeMistral } from "./families/mistral.ts";
 export {
   beyondMixtral,
@@ -45,6 +52,11 @@ export {
   readMixtral,
   writeMixtral,
 } from "./families/mixtral.ts";
+export { type OlmoeConfig, OlmoeModel, readOlmoe, writeOlmoe } from "./families/olmoe.ts";
+export { type Qwen2Config, Qwen2Model, readQwen2, writeQwen2 } from "./families/qwen2.ts";
+export { type Qwen2MoeConfig, Qwen2MoeModel, readQwen2Moe, writeQwen2Moe } from "./families/qwen2-moe.ts";
+export { type Qwen3Config, Qwen3Model, readQwen3, writeQwen3 } from "./families/qwen3.ts";
+export { type Qwen3MoeConfig, Qwen3MoeModel, readQwen3Moe, writeQwen3Moe } from "./families/qwen3-moe.ts";
 export { describeConfig, type FamilyName, families, familyNames } from "./families.ts";
 export { describeModel, loadModel, type SaveOptions, saveModel } from "./folder.ts";
 export type { FileLayout, FileParts } from "./layout.ts";
@@ -56,3 +68,4 @@ export {
   publishedModels,
   publishedNames,
 } from "./published.ts";
+export { plainRope, type RopeConfig } from "./rope-config.ts";

@@ -1,7 +1,7 @@
 /** The two models of a run, described from its configuration. */
 
 import type { Tokenizer } from "../formats/index.ts";
-import { type Decoder, inMixtralForm, MistralModel, MixtralModel } from "../models/index.ts";
+import { type Decoder, inMixtralForm, MistralModel, MixtralModel, plainRope } from "../models/index.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Role } from "./events.ts";
 
@@ -27,7 +27,7 @@ export function modelOf(
     // Longer texts than it was trained on are read through a window of that length, so that no distance is new to it.
     maxPositions: positionsPerSequence * data.sequence,
     window: data.sequence,
-    ropeTheta: model.ropeTheta,
+    rope: plainRope(model.ropeTheta),
     normEps: 1e-5,
     tied: model.tieEmbeddings,
     initStd: model.initStd,

@@ -29,7 +29,7 @@ export class MistralModel extends Decoder<MistralConfig> {
   readonly layout: FileLayout = mistralLayout;
 
   constructor(config: MistralConfig) {
-    const rotary = new Rotary({ dims: config.headDim, theta: config.ropeTheta });
+    const rotary = new Rotary({ dims: config.headDim, ...config.rope });
     super(config, { block: (layer) => mistralBlock(config, rotary, layer), rotaries: [rotary] });
   }
 

@@ -45,7 +45,7 @@ export class MixtralModel extends Decoder<MixtralConfig> {
 
   /** `losses`: coefficients of the auxiliary losses, for training. */
   constructor(config: MixtralConfig, losses: LossSpec = noLosses) {
-    const rotary = new Rotary({ dims: config.headDim, theta: config.ropeTheta });
+    const rotary = new Rotary({ dims: config.headDim, ...config.rope });
     super(config, { block: (layer) => mixtralBlock(config, rotary, losses, layer), rotaries: [rotary] });
   }
 

@@ -1,0 +1,160 @@
+"""Tiny random models of every family that Conclave reads, with what transformers computes from them.
+
+    python test/golden/models.py [name ...]     all fixtures, or those named
+
+Needs torch, safetensors and transformers 5.18. Each fixture is a folder test/golden/models/NAME: a model as save_pretrained writes it, and golden.safetensors,
+computed in f32 by the model read back from that folder:
+    ids              i32 [64]
+    logits           f32 [64, V] of ids
+    routes.N         i32 [64, K]: the experts that each token takes in layer N, in rising order; only MoE layers
+    greedy           i32 [64]: what follows ids[:8], each token chosen by a forward pass of its own over all before it
+Weights are drawn until the answers are clear: the same routes and greedy tokens when every weight is off by a relative 1e-4.
+"""
+
+import copy
+import pathlib
+import shutil
+import sys
+
+import torch
+from safetensors.torch import save_file
+from transformers import (
+    AutoModelForCausalLM,
+    GraniteMoeConfig,
+    GraniteMoeSharedConfig,
+    LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    OlmoeConfig,
+    Qwen2Config,
+    Qwen2MoeConfig,
+    Qwen3Config,
+    Qwen3MoeConfig,
+    logging,
+)
+
+logging.disable_progress_bar()
+torch.set_num_threads(1)
+here = pathlib.Path(__file__).parent / "models"
+LENGTH, PROMPT, STEPS = 64, 8, 64
+
+common = dict(
+    vocab_size=96, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    max_position_embeddings=160, bos_token_id=1, eos_token_id=2, attn_implementation="eager",
+)
+window = dict(use_sliding_window=True, sliding_window=9)
+llama3 = dict(rope_type="llama3", rope_theta=10000.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=32)
+yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=40)
+linear = dict(rope_type="linear", rope_theta=10000.0, factor=2.5)
+
+# name: (config, dtype of the file, whether experts lie fused in it)
+FIXTURES = {
+    "llama": (LlamaConfig(**common, intermediate_size=48, head_dim=16, rope_parameters=llama3), "bf16", False),
+    "llama-odd-tied": (LlamaConfig(**common | dict(
+        hidden_size=24, num_attention_heads=3, num_key_value_heads=1, tie_word_embeddings=True), intermediate_size=40,
+        attention_bias=True, rope_parameters=linear), "bf16", False),
+    "mistral": (MistralConfig(**common, intermediate_size=48, sliding_window=7, rope_parameters=yarn), "bf16", False),
+    "qwen2": (Qwen2Config(**common | dict(num_hidden_layers=3), intermediate_size=48, **window, max_window_layers=1), "bf16", False),
+    "qwen2-tied": (Qwen2Config(**common | dict(num_attention_heads=2), intermediate_size=48, tie_word_embeddings=True), "f16", False),
+    "qwen3": (Qwen3Config(**common | dict(num_hidden_layers=3, num_attention_heads=6), intermediate_size=40, head_dim=12, **window,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"]), "bf16", False),
+    "mixtral": (MixtralConfig(**common, intermediate_size=24, num_local_experts=4, sliding_window=11), "bf16", False),
+    "mixtral-fused-tied": (MixtralConfig(**common | dict(tie_word_embeddings=True), intermediate_size=16, num_local_experts=6,
+        num_experts_per_tok=3), "bf16", True),
+    "olmoe": (OlmoeConfig(**common, intermediate_size=16, num_experts=8, num_experts_per_tok=3), "bf16", False),
+    "olmoe-normalised-clipped": (OlmoeConfig(**common | dict(num_key_value_heads=4), intermediate_size=16, num_experts=8, num_experts_per_tok=2,
+        norm_topk_prob=True, clip_qkv=0.9), "f16", True),
+    "qwen2-moe": (Qwen2MoeConfig(**common | dict(num_hidden_layers=3), intermediate_size=40, moe_intermediate_size=12, num_experts=6,
+        num_experts_per_tok=2, shared_expert_intermediate_size=20, mlp_only_layers=[0]), "bf16", False),
+    "qwen2-moe-normalised-window": (Qwen2MoeConfig(**common | dict(num_hidden_layers=4), intermediate_size=40, moe_intermediate_size=12,
+        num_experts=4, num_experts_per_tok=2, shared_expert_intermediate_size=16, norm_topk_prob=True, decoder_sparse_step=2,
+        max_window_layers=3, **window), "bf16", False),
+    "qwen3-moe": (Qwen3MoeConfig(**common, intermediate_size=40, moe_intermediate_size=12, num_experts=8, num_experts_per_tok=3,
+        norm_topk_prob=True, head_dim=12, tie_word_embeddings=True), "bf16", False),
+    "qwen3-moe-plain-window": (Qwen3MoeConfig(**common | dict(num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=1),
+        intermediate_size=40, moe_intermediate_size=12, num_experts=8, num_experts_per_tok=2, norm_topk_prob=False, head_dim=8,
+        mlp_only_layers=[1], **window), "f32", True),
+    "granite-moe": (GraniteMoeConfig(**common, intermediate_size=16, num_local_experts=6, num_experts_per_tok=3, embedding_multiplier=3.0,
+        attention_multiplier=0.2, residual_multiplier=0.4, logits_scaling=1.7), "bf16", False),
+    "granite-moe-shared": (GraniteMoeSharedConfig(**common, intermediate_size=16, shared_intermediate_size=20, num_local_experts=4,
+        num_experts_per_tok=2, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.5, logits_scaling=2.0,
+        attention_bias=True), "bf16", False),
+}
+
+dtypes = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+def spread(model, generator):
+    """Larger weights than the usual start, so that attention, routing and logits are far from uniform."""
+    for name, p in list(model.named_parameters()) + list(model.named_buffers()):
+        if "inv_freq" in name or not p.is_floating_point():
+            continue
+        if "norm" in name and p.dim() == 1:
+            p.data = torch.rand(p.shape, generator=generator) + 0.5
+        else:
+            p.data = torch.randn(p.shape, generator=generator) * (0.3 if p.dim() > 1 else 0.4)
+
+
+def perturbed(model, generator):
+    other = copy.deepcopy(model)
+    for p in other.parameters():
+        p.data *= 1 + 1e-4 * torch.randn(p.shape, generator=generator)
+    return other
+
+
+def forward(model, ids):
+    """Logits [T, V] and the experts of each MoE layer, [T, K] in rising order: what the experts' module is called with."""
+    routes, hooks = {}, []
+    for name, module in model.named_modules():
+        if type(module).__name__.endswith("Experts"):
+            layer = int(name.split("layers.")[1].split(".")[0])
+            hooks.append(module.register_forward_pre_hook(
+                lambda module, args, layer=layer: routes.__setitem__(layer, args[1].reshape(len(ids), -1))))
+    with torch.no_grad():
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0]
+    for hook in hooks:
+        hook.remove()
+    return logits, {layer: experts.sort(-1).values.to(torch.int32) for layer, experts in routes.items()}
+
+
+def greedy(model, prompt):
+    ids = list(prompt)
+    for _ in range(STEPS):
+        ids.append(int(forward(model, ids)[0][-1].argmax()))
+    return ids[len(prompt):]
+
+
+def answers(model, ids):
+    logits, routes = forward(model, ids)
+    told = {"logits": logits.to(torch.float32), "greedy": torch.tensor(greedy(model, ids[:PROMPT]), dtype=torch.int32)}
+    return told | {f"routes.{layer}": experts for layer, experts in routes.items()}
+
+
+def make(name):
+    config, dtype, fused = FIXTURES[name]
+    folder = here / name
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config)
+        spread(model, generator)
+        model.tie_weights()
+        shutil.rmtree(folder, ignore_errors=True)
+        model.to(dtypes[dtype]).save_pretrained(folder, save_original_format=not fused)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+        ids = torch.randint(3, config.vocab_size, (LENGTH,), generator=generator)
+        told = answers(model, ids.tolist())
+        off = answers(perturbed(model, generator), ids.tolist())
+        clear = all(torch.equal(told[key], off[key]) for key in told if key != "logits")
+        varied = len(set(told["greedy"].tolist())) > 8
+        if clear and varied:
+            break
+    else:
+        raise SystemExit(f"{name}: no seed gives clear answers")
+    save_file({"ids": ids.to(torch.int32)} | {key: value.contiguous() for key, value in told.items()}, folder / "golden.safetensors")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{name}: seed {seed}, {size // 1024} KiB, logits to {told['logits'].abs().max():.1f}, {len(set(told['greedy'].tolist()))} different tokens")
+
+
+for name in sys.argv[1:] or FIXTURES:
+    make(name)
