@@ -32,4 +32,38 @@ void swiglu_grad(const cv::SwigluGradArgs& args) {
   });
 }
 
+void swiglu_clamped(const cv::SwigluClampedArgs& args) {
+  const float* x = args.x.f32();
+  float* out = args.out.f32();
+  const int64_t n = args.n;
+  const float alpha = (float)args.alpha, limit = (float)args.limit;
+  parallel_rows(args.rows, 3 * n, [=](int64_t r) {
+    const float *gate = x + r * 2 * n, *up = gate + n;
+    each_vector(n, [=](int64_t i, auto lanes) {
+      vf g = vmin(get(gate + i, lanes), splat(limit));
+      vf u = vmax(vmin(get(up + i, lanes), splat(limit)), splat(-limit));
+      put(out + r * n + i, g * vsigmoid(g * alpha) * (u + 1.0f), lanes);
+    });
+  });
+}
+
+void group_bias(const cv::GroupBiasArgs& args) {
+  const float *x = args.x.f32(), *bias = args.bias.f32();
+  const int32_t* offsets = args.offsets.i32();
+  float* out = args.out.f32();
+  const int64_t n = args.n, groups = args.groups;
+  parallel_pieces(args.rows, 3 * n, [=](int64_t begin, int64_t end) {
+    int64_t g = 0;
+    for (int64_t r = begin; r < end; r++) {
+      while (g < groups && offsets[g + 1] <= r) g++;
+      const float *from = x + r * n, *added = bias + g * n;
+      float* to = out + r * n;
+      if (g == groups) {
+        if (to != from) memcpy(to, from, n * sizeof(float));
+      } else
+        each_vector(n, [=](int64_t i, auto lanes) { put(to + i, get(from + i, lanes) + get(added + i, lanes), lanes); });
+    }
+  });
+}
+
 }  // namespace CV_ISA

@@ -313,6 +313,12 @@ export const abi = {
   /** x [rows, 2n] holds gate then up; out[r,i] = silu(x[r,i]) * x[r,n+i]. */
   swiglu: { x: "buf", out: "buf", rows: "int", n: "int" },
   swigluGrad: { x: "buf", dout: "buf", dx: "buf", rows: "int", n: "int" },
+  /** x as for swiglu; with g = min(gate, limit) and u = up clamped into [-limit, limit]: out[r,i] = g * sigmoid(alpha * g) *
+   *  (u + 1), as in gpt-oss. */
+  swigluClamped: { x: "buf", out: "buf", rows: "int", n: "int", alpha: "num", limit: "num" },
+  /** out[r,:] = x[r,:] + bias[g,:], group g owning rows offsets[g] to offsets[g+1] (i32 [groups+1]); bias [groups,n]. Rows past
+   *  the last offset are copied. out may be x. */
+  groupBias: { x: "buf", bias: "buf", offsets: "buf", out: "buf", rows: "int", groups: "int", n: "int" },
 
   // ---- attention ------------------------------------------------------------------------------------------
   /** q [batch,queries,heads,dim], k [batch,keys,kvHeads,dim], v [batch,keys,kvHeads,valueDim], out

@@ -88,6 +88,7 @@ const segments: Readonly<Record<string, Part>> = {
   mlpNorm: "norms",
   qNorm: "norms",
   kNorm: "norms",
+  kvNorm: "norms",
   norm: "norms",
   embedding: "embedding",
   head: "head",

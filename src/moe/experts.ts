@@ -1,6 +1,6 @@
 import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
 import { projectGroups } from "../nn/product.ts";
-import { type Context, gelu, relu, swiglu, type Tensor } from "../tensor/index.ts";
+import { type Context, gelu, groupBias, relu, swiglu, swigluClamped, type Tensor } from "../tensor/index.ts";
 
 /**
  * Experts: stacked weights behind one interface, so that their maths is written once for every model.
@@ -48,6 +48,42 @@ export class SwigluExperts implements Experts {
   forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
     const hidden_RF = swiglu(projectGroups(x_RD, this.gateUp_EGD, offsets_E1, precision));
     return projectGroups(hidden_RF, this.down_EDF, offsets_E1, precision);
+  }
+}
+
+/** Of gpt-oss's gated unit (OpenAI 2025): the slope of its sigmoid, and where gate and up are cut off. */
+const clampedUnit = { alpha: 1.702, limit: 7 } as const;
+
+/** gpt-oss: down(g sigmoid(1.702 g) (u + 1)) with g and u cut off at 7, offsets for gate, up and down in each expert. */
+export class ClampedSwigluExperts implements Experts {
+  readonly count: number;
+  /** Gate rows first, then up: [E, 2F, D], and their offsets [E, 2F]. */
+  readonly gateUp_EGD: Parameter;
+  readonly gateUpBias_EG: Parameter;
+  readonly down_EDF: Parameter;
+  readonly downBias_ED: Parameter;
+
+  constructor({ count, width, hidden, std = 0.02, outStd = std }: ExpertsOptions) {
+    this.count = count;
+    this.gateUp_EGD = new Parameter([count, 2 * hidden, width], { kind: "normal", std });
+    this.gateUpBias_EG = new Parameter([count, 2 * hidden], { kind: "zeros" }, false);
+    this.down_EDF = new Parameter([count, width, hidden], { kind: "normal", std: outStd });
+    this.downBias_ED = new Parameter([count, width], { kind: "zeros" }, false);
+  }
+
+  *tensors(): Iterable<NamedParameter> {
+    yield ["gateUp", this.gateUp_EGD];
+    yield ["gateUpBias", this.gateUpBias_EG];
+    yield ["down", this.down_EDF];
+    yield ["downBias", this.downBias_ED];
+  }
+
+  forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
+    const raw_RG = projectGroups(x_RD, this.gateUp_EGD, offsets_E1, precision);
+    const gateUp_RG = groupBias(raw_RG, this.gateUpBias_EG.value, offsets_E1);
+    const hidden_RF = swigluClamped(gateUp_RG, clampedUnit);
+    const y_RD = projectGroups(hidden_RF, this.down_EDF, offsets_E1, precision);
+    return groupBias(y_RD, this.downBias_ED.value, offsets_E1);
   }
 }
 

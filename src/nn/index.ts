@@ -1,6 +1,7 @@
 export { Attention, type AttentionOptions, type QkNorm } from "./attention.ts";
 export type { AttentionCache, CachedAttention, CachedPass } from "./cache.ts";
 export { Embedding } from "./embedding.ts";
+export { LatentAttention, type LatentAttentionOptions } from "./latent-attention.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { SwigluMlp } from "./mlp.ts";
 export { countParameters, type Init, type Module, type NamedParameter, Parameter, within } from "./module.ts";

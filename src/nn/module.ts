@@ -1,5 +1,5 @@
 import { fail } from "../errors.ts";
-import { type Shape, show, sizeOf, type Tensor } from "../tensor/index.ts";
+import { keep, type Shape, show, sizeOf, type Tensor } from "../tensor/index.ts";
 
 /** How a parameter starts. */
 export type Init =
@@ -19,6 +19,7 @@ export class Parameter {
   readonly decay: boolean;
   private bound: readonly Tensor[] = [];
   private trained = false;
+  private readonly made = new Map<string, Tensor>();
 
   constructor(shape: Shape, init: Init, decay: boolean = shape.length > 1) {
     this.shape = shape;
@@ -53,10 +54,28 @@ export class Parameter {
     return this.trained || this.bound.length === 0 ? null : this.bound;
   }
 
+  /**
+   * What `make` gives from the weight, made once and kept as long as the weight: another arrangement of it, say. Only for one that
+   * a loader bound, as a trained one changes. Errors: "state".
+   */
+  derived(name: string, make: () => Tensor): Tensor {
+    if (!this.pieces)
+      fail(
+        "state",
+        `a parameter of shape ${show(this.shape)} is not frozen: nothing made from it would last`,
+      );
+    const known = this.made.get(name);
+    if (known) return known;
+    const made = keep(make());
+    this.made.set(name, made);
+    return made;
+  }
+
   /** Gives it its value, of its shape. */
   bind(tensor: Tensor): void {
     if (show(tensor.shape) !== show(this.shape))
       fail("shape", `a parameter of shape ${show(this.shape)} was given ${show(tensor.shape)}`);
+    this.forgetDerived();
     this.bound = [tensor];
     this.trained = true;
   }
@@ -76,14 +95,21 @@ export class Parameter {
         "shape",
         `a parameter of shape ${show(this.shape)} was given ${pieces.length} pieces: ${pieces.map(({ shape }) => show(shape)).join(", ")}`,
       );
+    this.forgetDerived();
     this.bound = pieces;
     this.trained = false;
   }
 
   /** Gives its memory back; it has no value from then on. */
   dispose(): void {
+    this.forgetDerived();
     for (const tensor of this.bound) tensor.dispose();
     this.bound = [];
+  }
+
+  private forgetDerived(): void {
+    for (const tensor of this.made.values()) tensor.dispose();
+    this.made.clear();
   }
 }
 

@@ -341,6 +341,26 @@ export function gradientCases(device: Device): Record<string, readonly Case[]> {
       },
       { shapes: [[5, 2]], compute: ([y]) => ops.combineRows(y, ints([2, -1, 3, 0, 1, -1], [3, 2]), null) },
     ],
+    swigluClamped: [
+      { shapes: [[0, 4]], compute: ([x]) => ops.swigluClamped(x, { alpha: 1.7, limit: 0.75 }) },
+      { shapes: [[3, 2, 6]], compute: ([x]) => ops.swigluClamped(x, { alpha: 1.7, limit: 0.75 }) },
+    ],
+    groupBias: [
+      {
+        shapes: [
+          [0, 2],
+          [3, 2],
+        ],
+        compute: ([x, bias]) => ops.groupBias(x, bias, ints([0, 0, 0, 0])),
+      },
+      {
+        shapes: [
+          [5, 2],
+          [3, 2],
+        ],
+        compute: ([x, bias]) => ops.groupBias(x, bias, ints([0, 3, 3, 4])),
+      },
+    ],
     swiglu: [
       { shapes: [[0, 4]], compute: ([x]) => ops.swiglu(x) },
       { shapes: [[2, 2, 6]], compute: ([x]) => ops.swiglu(x) },

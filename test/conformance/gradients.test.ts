@@ -18,6 +18,7 @@ import { loadKernels } from "./load.ts";
 
 /** Compared by value: in ops-golden.test.ts, infer/cache.test.ts, and below. */
 const withoutGradient = [
+  "linear",
   "less",
   "equal",
   "ropeFrequencies",

@@ -27,6 +27,7 @@ interface Attrs
     ops.RopeOptions,
     ops.ReduceOptions {
   readonly alpha: number;
+  readonly limit: number;
   readonly beta: number;
   readonly low: number;
   readonly high: number;
@@ -109,6 +110,8 @@ const computes: Record<string, Compute> = {
   combineRows: ([y, row, weight = null]) => ops.combineRows(y, row, weight),
   matmul: ([a, b], options) => ops.matmul(a, b, options),
   groupedMatmul: ([x, w, offsets], options) => ops.groupedMatmul(x, w, offsets, options),
+  swigluClamped: ([x], options) => ops.swigluClamped(x, options),
+  groupBias: ([x, bias, offsets]) => ops.groupBias(x, bias, offsets),
   attention: ([q, k, v, sinks], options) => ops.attention(q, k, v, { ...options, sinks }),
   rope: ([x, position], { positions, rotary, theta, ...options }) =>
     ops.rope(x, ops.ropeTable(x.device, positions, ops.ropeFrequencies(rotary, theta)), position, options),

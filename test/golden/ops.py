@@ -185,6 +185,16 @@ attrs = {"chunk": 3, "scale": 0.6}
 shapes = [(2, 7, 4, 6), (2, 7, 2, 6), (2, 7, 2, 3), (4,)]
 case("attention", [rand(*shape) for shape in shapes], lambda q, k, v, sinks: attention(q, k, v, sinks, **attrs), attrs)
 
+# ---- gpt-oss's experts ----------------------------------------------------------------------------------------------------
+def clamped(x):
+    gate, up = x.chunk(2, -1)
+    gate, up = gate.clamp(max=1.5), up.clamp(-1.5, 1.5)
+    return gate * torch.sigmoid(1.702 * gate) * (up + 1)
+
+
+case("swigluClamped", [rand(4, 10)], clamped, {"alpha": 1.702, "limit": 1.5})
+case("groupBias", [rand(6, 3), rand(4, 3), ids([0, 2, 2, 5, 6])], lambda x, b, o: x + b.repeat_interleave(o.diff(), 0))
+
 golden = {"cases": cases, "adamw": {"values": pack(values), "grads": [pack(g) for g in grads], "after": after}}
 path = pathlib.Path(__file__).with_name("ops.json")
 path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")

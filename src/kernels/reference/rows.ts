@@ -12,7 +12,9 @@ type RowKernels =
   | "crossEntropy"
   | "crossEntropyGrad"
   | "swiglu"
-  | "swigluGrad";
+  | "swigluGrad"
+  | "swigluClamped"
+  | "groupBias";
 
 /** Kernels over rows of n: distributions, the largest of a row, the loss, the gated unit. */
 export const rowKernels: Pick<KernelTable, RowKernels> = {
@@ -119,6 +121,28 @@ export const rowKernels: Pick<KernelTable, RowKernels> = {
       }
     });
     store(dx, result);
+  },
+
+  swigluClamped({ x, out, rows, n, alpha, limit }) {
+    const x_R2N = load(x, rows * 2 * n);
+    const result = new Float64Array(rows * n);
+    for (let r = 0; r < rows; r++)
+      for (let i = 0; i < n; i++) {
+        const gate = Math.min(x_R2N[r * 2 * n + i]!, limit);
+        const up = Math.max(-limit, Math.min(x_R2N[r * 2 * n + n + i]!, limit));
+        result[r * n + i] = (gate / (1 + Math.exp(-alpha * gate))) * (up + 1);
+      }
+    store(out, result);
+  },
+
+  groupBias({ x, bias, offsets, out, rows, groups, n }) {
+    const result = load(x, rows * n);
+    const bias_GN = load(bias, groups * n);
+    const offsets_G1 = load(offsets, groups + 1);
+    for (let g = 0; g < groups; g++)
+      for (let r = offsets_G1[g]!; r < offsets_G1[g + 1]!; r++)
+        for (let i = 0; i < n; i++) result[r * n + i]! += bias_GN[g * n + i]!;
+    store(out, result);
   },
 };
 

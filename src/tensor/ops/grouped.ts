@@ -3,7 +3,7 @@
 import { apply } from "../apply.ts";
 import type { Precision } from "../context.ts";
 import { check, checkDtype, checkIds, checkShape, f32, type Op } from "../op.ts";
-import { show, type Tensor } from "../tensor.ts";
+import { full, show, type Tensor } from "../tensor.ts";
 
 export interface GroupedMatmulOptions {
   /** w is stored [E, n, k]. */
@@ -108,4 +108,43 @@ export function groupedMatmul(
 ): Tensor {
   const { transW = false, precision = "f32" } = options;
   return apply(groupedMatmulOp, [x_Rk, w_Exx, offsets], { transW, bf16: precision === "bf16" });
+}
+
+const groupBiasOp: Op<null> = {
+  name: "groupBias",
+  shape([x, bias, offsets]) {
+    checkDtype("groupBias", "x", x, ["f32"]);
+    checkDtype("groupBias", "bias", bias, ["f32"]);
+    check(x.rank === 2, "groupBias", () => `x ${show(x.shape)} is not [rows, n]`);
+    check(
+      bias.rank === 2 && bias.shape[1] === x.shape[1],
+      "groupBias",
+      () => `bias ${show(bias.shape)} is not [experts, ${x.shape[1]}]`,
+    );
+    checkIds("groupBias", "offsets", offsets, x.shape[0] + 1, 0);
+    checkShape("groupBias", "offsets", offsets, [bias.shape[0] + 1]);
+    return [f32(x.shape)];
+  },
+  forward(run, [x, bias, offsets], [out]) {
+    const [groups, n] = bias.shape;
+    const places = { x: x.buf, bias: bias.buf, offsets: offsets.buf, out: out.buf };
+    run.groupBias({ ...places, rows: x.shape[0], groups, n });
+  },
+  reads: { inputs: [2], outputs: [] },
+  // dx = dy; dbias of an expert: the sum of its rows of dy, as a product with ones.
+  vjp({ run, inputs: [x, bias, offsets], grad, wanted, place }) {
+    if (!wanted[1]) return [grad, null, null];
+    const [rows] = x.shape;
+    const [experts, n] = bias.shape;
+    const ones = full(x.device, [rows, 1], 1);
+    const dbias = place(1);
+    const places = { a: ones.buf, b: grad.buf, offsets: offsets.buf, out: dbias.buf };
+    run.groupedGemmOuter({ ...places, rows, experts, m: 1, n, bf16: false });
+    return [grad, dbias, null];
+  },
+};
+
+/** Adds to each row of x [R, n] the row of bias [E, n] of the expert that owns it: e from offsets[e] to before offsets[e+1] (i32 [E+1]). */
+export function groupBias(x_Rn: Tensor, bias_En: Tensor, offsets: Tensor): Tensor {
+  return apply(groupBiasOp, [x_Rn, bias_En, offsets], null);
 }

@@ -1,7 +1,7 @@
-export { swiglu } from "./activation.ts";
+export { swiglu, swigluClamped } from "./activation.ts";
 export { type AttentionOptions, attention } from "./attention.ts";
 export * from "./elementwise.ts";
-export { type GroupedMatmulOptions, groupedMatmul } from "./grouped.ts";
+export { type GroupedMatmulOptions, groupBias, groupedMatmul } from "./grouped.ts";
 export { type LinearOptions, linear } from "./linear.ts";
 export { crossEntropy } from "./loss.ts";
 export { type MatmulOptions, matmul } from "./matmul.ts";

@@ -198,8 +198,33 @@ const swiglus = shapes.flatMap((s) => {
       },
       { abs: 1e-6, rel: 2 * fewUlps.rel },
     ),
+    kernelCase(
+      "swigluClamped",
+      shape(s),
+      { x, out: output(rows * n), rows, n, alpha: 1.702, limit: 5 },
+      fewUlps,
+    ),
   ];
 });
+
+const groupBiases = [
+  [0, 0],
+  [0, 5, 5, 9],
+  [0, 40],
+  [0, 300],
+].flatMap((offsets) =>
+  [1, 17, 64].flatMap((n) => {
+    const rows = offsets.at(-1)! + 2;
+    const groups = offsets.length - 1;
+    const x = floats(rows * n);
+    const rest = { bias: input(floats(groups * n)), offsets: input(offsets, "i32"), rows, groups, n };
+    const name = `rows from ${offsets}, of ${n}`;
+    return [
+      kernelCase("groupBias", name, { x: input(x), out: output(rows * n), ...rest }, exact),
+      kernelCase("groupBias", `${name}, in place`, { x: inout(x), out: { sameAs: "x" }, ...rest }, exact),
+    ];
+  }),
+);
 
 export const rowCases: readonly Case[] = [
   ...softmaxes,
@@ -209,4 +234,5 @@ export const rowCases: readonly Case[] = [
   ...takes,
   ...losses,
   ...swiglus,
+  ...groupBiases,
 ];
