@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { fail } from "../errors.ts";
 import { ChatTemplate } from "./chat-template.ts";
+import { GgufArray } from "./gguf/metadata.ts";
 import { parseJson } from "./json.ts";
 import type { TokenizerMetadata } from "./tokenizer/gguf.ts";
 
@@ -57,7 +58,8 @@ export function readChatTemplate(files: ChatTemplateFiles, name: string): ChatTe
 /** Reads the chat template of a GGUF file's metadata; undefined where it has none. Errors: template. */
 export function readGgufChatTemplate(metadata: TokenizerMetadata, name: string): ChatTemplate | undefined {
   const templates = new Map<string, string>();
-  for (const [key, value] of metadata) {
+  for (const key of metadata.keys()) {
+    const value = metadata.get(key);
     const match = /^tokenizer\.chat_template(?:\.(.+))?$/.exec(key);
     if (match && typeof value === "string") templates.set(match[1] ?? "default", value);
   }
@@ -74,7 +76,8 @@ const ggufIds: Readonly<Record<string, string>> = {
 
 /** The texts of a GGUF file's special tokens, as templates name them. */
 function ggufSpecialTokens(metadata: TokenizerMetadata): Record<string, string> {
-  const tokens = metadata.get("tokenizer.ggml.tokens");
+  const stored = metadata.get("tokenizer.ggml.tokens");
+  const tokens: unknown = stored instanceof GgufArray ? stored.values() : stored;
   const found: Record<string, string> = {};
   if (!Array.isArray(tokens)) return found;
   for (const [variable, key] of Object.entries(ggufIds)) {

@@ -1,4 +1,5 @@
 import { fail } from "../../errors.ts";
+import { GgufArray } from "../gguf/metadata.ts";
 import { ByteBpeTokenizer } from "./byte-bpe.ts";
 import { surfaceToBytes } from "./byte-level.ts";
 import { endIdsOf } from "./ends.ts";
@@ -7,8 +8,11 @@ import { cutWords, preTokenizer, preTokenizerNames } from "./pre-tokenizers.ts";
 import { pieceKinds, SentencePieceTokenizer } from "./sentencepiece.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** The metadata of a GGUF file by key: numbers, booleans, strings, and arrays of them (typed ones for numbers). */
-export type TokenizerMetadata = ReadonlyMap<string, unknown>;
+/** The metadata of a GGUF file by key: numbers, booleans, strings, and arrays of them. */
+export interface TokenizerMetadata {
+  get(key: string): unknown;
+  keys(): Iterable<string>;
+}
 
 /**
  * Reads the vocabulary of a GGUF file: `tokenizer.ggml.model` "llama" (SentencePiece's BPE with byte fallback) or "gpt2"
@@ -111,7 +115,8 @@ class Keys {
   }
 
   private get(key: string): unknown {
-    return this.metadata.get(`tokenizer.ggml.${key}`);
+    const value = this.metadata.get(`tokenizer.ggml.${key}`);
+    return value instanceof GgufArray ? value.values() : value;
   }
 
   string(key: string): string | undefined {
