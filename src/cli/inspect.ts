@@ -101,14 +101,15 @@ function reportOf(
     specialisation: analysis.specialisation,
     passages: analysis.passages,
     notices: [],
+    layerNumbers: analysis.layerNumbers,
     layers: analysis.layers,
     sample: null,
   };
 }
 
-function show({ layers, specialisation, passages }: Analysis): void {
+function show({ layerNumbers, layers, specialisation, passages }: Analysis): void {
   const balance = layers.map(({ maxOverMean, cv, entropy, dropped }, layer) => [
-    String(layer),
+    String(layerNumbers[layer]),
     maxOverMean.toFixed(2),
     cv.toFixed(3),
     entropy.toFixed(3),
@@ -126,6 +127,6 @@ function show({ layers, specialisation, passages }: Analysis): void {
       JSON.stringify(token),
       ...routes.map((layer) => layer[t].map(([expert]) => (expert < 0 ? "-" : String(expert))).join(" ")),
     ]);
-  print(`\n${table(["token", ...routes.map((_, layer) => `layer ${layer}`)], rows)}`);
+  print(`\n${table(["token", ...layerNumbers.map((layer) => `layer ${layer}`)], rows)}`);
   if (tokens.length > most) print(`(the first ${most} tokens; the report shows ${grouped(tokens.length)})`);
 }

@@ -159,6 +159,7 @@ async function reportOf(run: FinishedRun, summary: RunSummary, analysis: Analysi
     specialisation: analysis.specialisation,
     passages: analysis.passages,
     notices: run.notices,
+    layerNumbers: analysis.layerNumbers,
     layers: summary.moe.layers,
     sample: summary.sample,
   };

@@ -7,11 +7,11 @@ import { Device } from "../tensor/index.ts";
 import { analyse } from "./analyse.ts";
 
 const device = new Device(createReferenceKernels());
-const folder = fileURLToPath(new URL("../../test/golden/mixtral", import.meta.url));
+const golden = (name: string): string => fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url));
 
 /** Token id n is the text of the number n. */
 const tokenizer: Tokenizer = {
-  vocabSize: 64,
+  vocabSize: 96,
   bosId: null,
   eosId: null,
   endIds: [],
@@ -23,7 +23,7 @@ const tokenizer: Tokenizer = {
 };
 
 test("a passage goes on past the first window, and a window starts anew", async () => {
-  const model = await loadModel(folder, device);
+  const model = await loadModel(golden("mixtral"), device);
   const ids = Int32Array.from({ length: 20 }, (_, i) => (7 * i) % 64);
   const look = (window: number, text: Int32Array) =>
     analyse(model, [{ domain: "numbers", ids: text }], { tokenizer, window, passageTokens: 15 });
@@ -36,5 +36,14 @@ test("a passage goes on past the first window, and a window starts anew", async 
   });
   // Two of its experts for each of the 20 tokens, whatever is shown of them.
   for (const { counts } of inWindows.layers) expect(counts.reduce((a, b) => a + b, 0)).toBe(40);
+  model.dispose();
+});
+
+test("layers have the numbers of their blocks where some blocks have no experts", async () => {
+  const model = await loadModel(golden("models/qwen2-moe"), device);
+  const texts = [{ domain: "numbers", ids: Int32Array.of(5, 6, 7) }];
+  const { layerNumbers, layers } = await analyse(model, texts, { tokenizer, window: 8, passageTokens: 8 });
+  expect(layerNumbers).toEqual([1, 2]);
+  expect(layers.length).toBe(2);
   model.dispose();
 });

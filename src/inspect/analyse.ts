@@ -25,6 +25,8 @@ export interface AnalyseOptions {
 
 /** Where the tokens of some texts go in a model. */
 export interface Analysis {
+  /** The number of the block that each layer below stands in. */
+  readonly layerNumbers: readonly number[];
   readonly specialisation: Specialisation;
   readonly layers: readonly LayerFigures[];
   /** One a text: its first tokens. */
@@ -32,7 +34,7 @@ export interface Analysis {
 }
 
 /**
- * Runs the model over the texts and says what its routers did. Layers without experts do not appear.
+ * Runs the model over the texts and says what its routers did. Blocks without experts do not appear.
  * T tokens.
  */
 export async function analyse(
@@ -44,6 +46,7 @@ export async function analyse(
   const domains = [...new Set(texts.map(({ domain }) => domain))];
   const specialist = new Specialist(domains, (id) => textOf(tokenizer, id));
   const figures: CollectedPass["figures"][] = [];
+  let layerNumbers: readonly number[] = [];
   const passages: Passage[] = [];
   for (const { domain, ids, label } of texts) {
     const shown: CollectedPass["choices"][] = [];
@@ -51,12 +54,13 @@ export async function analyse(
       const ids_T = ids.subarray(start, start + window);
       const pass = await route(model, ids_T, label, options.precision);
       figures.push(pass.figures);
+      layerNumbers = pass.layers;
       specialist.add(ids_T, new Int32Array(ids_T.length).fill(domains.indexOf(domain)), pass.choices);
       if (start < passageTokens) shown.push(pass.choices);
     }
     if (shown.length > 0) passages.push(passageOf(domain, ids.subarray(0, passageTokens), shown, tokenizer));
   }
-  return { specialisation: specialist.result(), layers: balanceOf(figures), passages };
+  return { layerNumbers, specialisation: specialist.result(), layers: balanceOf(figures), passages };
 }
 
 async function route(

@@ -12,11 +12,14 @@ import type { LayerChoices } from "./specialise.ts";
 
 /** What {@link RouteCollector.take} gives of one forward pass, a layer each. */
 export interface CollectedPass {
+  /** The number of each one's block: blocks without experts have none. */
+  readonly layers: readonly number[];
   readonly choices: readonly LayerChoices[];
   readonly figures: readonly RouteFigures[];
 }
 
 interface Held {
+  readonly layer: number;
   readonly route: Route;
   readonly measure: RouteMeasure;
   readonly ids: Tensor;
@@ -33,8 +36,8 @@ interface Held {
 export class RouteCollector {
   private held: Held[] = [];
 
-  readonly tap: Tap = (name, _layer, value) => {
-    if (name === "moe.route") this.held.push(hold(value as Route));
+  readonly tap: Tap = (name, layer, value) => {
+    if (name === "moe.route") this.held.push({ layer, ...hold(value as Route) });
   };
 
   /** Reads and forgets the routes of the passes since the last call; layers in order of the pass. */
@@ -49,7 +52,7 @@ export class RouteCollector {
       figures.push(await routeFigures(measure));
       for (const tensor of [ids, weights, measure.packed]) tensor.dispose();
     }
-    return { choices, figures };
+    return { layers: held.map(({ layer }) => layer), choices, figures };
   }
 }
 
@@ -60,7 +63,7 @@ export function balanceOf(passes: readonly CollectedPass["figures"][]): LayerFig
 }
 
 /** Handles of our own on the tensors of a route, which else end with its scope. */
-function hold(route: Route): Held {
+function hold(route: Route): Omit<Held, "layer"> {
   const held = (tensor: Tensor) => keep(tensor.view(tensor.shape));
   const measure = measureRoute(route);
   keep(measure.packed);

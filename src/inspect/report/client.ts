@@ -226,11 +226,11 @@ export function reportClient(): void {
         const share = load.shares[column][expert];
         showTip(
           event,
-          `layer ${l}, expert ${expert}\nfrom step ${load.steps[column]}: ${percent(share)} of places\n${(share * experts).toFixed(2)} x an even share`,
+          `layer ${data.layerNumbers[l]}, expert ${expert}\nfrom step ${load.steps[column]}: ${percent(share)} of places\n${(share * experts).toFixed(2)} x an even share`,
         );
       });
       canvas.addEventListener("mouseleave", hideTip);
-      holder.append(el("label", {}, `layer ${l}`), canvas);
+      holder.append(el("label", {}, `layer ${data.layerNumbers[l]}`), canvas);
     });
     const scale = el("div", { class: "scale" }, "idle", el("i"), "overloaded (3x)");
     section(
@@ -247,7 +247,9 @@ export function reportClient(): void {
 
   const layerTabs = (layers: number) => {
     const bar = el("div", { class: "tabs" }, "Layer");
-    const buttons = Array.from({ length: layers }, (_, l) => el("button", { type: "button" }, String(l)));
+    const buttons = Array.from({ length: layers }, (_, l) =>
+      el("button", { type: "button" }, String(data.layerNumbers[l])),
+    );
     buttons.forEach((button, l) => {
       button.addEventListener("click", () => {
         layer = l;
@@ -378,7 +380,7 @@ export function reportClient(): void {
           const picks = routes[t].map(([expert, weight]) =>
             expert < 0 ? "dropped" : `expert ${expert} (${weight.toFixed(2)})`,
           );
-          return `layer ${l}: ${picks.join(", ") || "none"}`;
+          return `layer ${data.layerNumbers[l]}: ${picks.join(", ") || "none"}`;
         });
         showTip(event, [`\u201c${visible(token)}\u201d`, ...lines].join("\n"));
       });
@@ -447,7 +449,7 @@ export function reportClient(): void {
         bars.append(bar);
       });
       const cells = [
-        String(l),
+        String(data.layerNumbers[l]),
         row.maxOverMean.toFixed(2),
         row.cv.toFixed(3),
         row.entropy.toFixed(2),

@@ -14,6 +14,8 @@ export interface ReportData {
   readonly passages: readonly Passage[];
   /** What the collapse alarm and other checks said, in order. */
   readonly notices: readonly string[];
+  /** The number of the block that each layer stands in. */
+  readonly layerNumbers: readonly number[];
   /** Figures of each layer on held-out text. */
   readonly layers: readonly LayerFigures[];
   readonly sample: { readonly prompt: string; readonly text: string } | null;
