@@ -4,7 +4,8 @@ import { beforeAll, expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { type Decoder, loadModel } from "../models/index.ts";
 import { context, Device } from "../tensor/index.ts";
-import { type GenerateOptions, generate, logits } from "./generate.ts";
+import { generate, logits } from "./generate.ts";
+import type { GenerateOptions } from "./options.ts";
 import { argmax } from "./sampler.ts";
 
 const device = new Device(createReferenceKernels());

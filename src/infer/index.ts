@@ -1,3 +1,22 @@
 export { type CachedSequence, PagedCache, type SequenceRows } from "./cache.ts";
-export { type GeneratedToken, type GenerateOptions, generate, logits } from "./generate.ts";
-export { argmax, checkSampling, type Sample, type SamplingOptions, sample } from "./sampler.ts";
+export { Engine, type EngineOptions } from "./engine.ts";
+export { type BatchToken, generate, generateBatch, logits } from "./generate.ts";
+export type {
+  ExpertChoice,
+  GeneratedToken,
+  GenerateOptions,
+  RequestOptions,
+  TokenExperts,
+} from "./options.ts";
+export { type PenaltyOptions, TokenHistory } from "./penalties.ts";
+export { Generation } from "./request.ts";
+export {
+  argmax,
+  checkSampling,
+  type Sample,
+  type SamplingOptions,
+  type ScoredToken,
+  sample,
+} from "./sampler.ts";
+export { Session } from "./session.ts";
+export { StopCutter, type TextPiece, textOf } from "./text.ts";

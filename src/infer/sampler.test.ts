@@ -1,6 +1,11 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Random } from "../tensor/index.ts";
-import { type SamplingOptions, sample } from "./sampler.ts";
+import { adjusted, TokenHistory } from "./penalties.ts";
+import { candidates, checkSampling, type SamplingOptions, sample as sampleAfter } from "./sampler.ts";
+
+const sample = (logits: Float32Array, options: SamplingOptions, random: Random) =>
+  sampleAfter(logits, options, random, new TokenHistory());
 
 /** Logits of the probabilities 0.1, 0.4, 0.2, 0.3. */
 const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log);
@@ -59,4 +64,66 @@ test("a logit that is not a number is an error", () => {
     const logits = Float32Array.of(Number.NEGATIVE_INFINITY, worst);
     expect(() => sample(logits, {}, new Random(0, "sample"))).toThrow(`highest logit is ${worst}`);
   }
+});
+
+interface GoldenCase {
+  readonly options: SamplingOptions & { readonly bias?: Record<string, number> };
+  readonly probabilities: Record<string, number>;
+}
+const golden: { logits: number[]; history: number[]; cases: GoldenCase[] } = JSON.parse(
+  readFileSync(new URL("../../test/golden/sampling.json", import.meta.url), "utf8"),
+);
+
+test.each(golden.cases.map((one) => [JSON.stringify(one.options), one] as const))(
+  "%s leaves the tokens, with the probabilities, that transformers' processors do",
+  (_, { options: { bias = {}, ...options }, probabilities }) => {
+    const logitBias = new Map(Object.entries(bias).map(([id, value]) => [Number(id), value]));
+    const all = { ...options, logitBias };
+    const logits = Float32Array.from(golden.logits);
+    const { ids, weights } = candidates(adjusted(logits, all, new TokenHistory(golden.history)), all);
+    const total = Array.from(weights).reduce((a, b) => a + b, 0);
+    expect(Array.from(ids).sort((a, b) => a - b)).toEqual(Object.keys(probabilities).map(Number));
+    Array.from(ids).forEach((id, i) => {
+      expect(weights[i] / total).toBeCloseTo(probabilities[id], 5);
+    });
+  },
+);
+
+test("presence and frequency penalties count the answer's tokens, not the prompt's", () => {
+  const history = new TokenHistory([0, 0, 1]);
+  for (const id of [1, 2, 2]) history.add(id);
+  const own = adjusted(
+    Float32Array.of(5, 5, 5, 5),
+    { presencePenalty: 0.5, frequencyPenalty: 0.25 },
+    history,
+  );
+  expect([...own]).toEqual([5, 4.25, 4, 5]);
+});
+
+test("a forbidden token is never taken, and penalties and bias decide a greedy choice", () => {
+  const forbid = { logitBias: new Map([[1, Number.NEGATIVE_INFINITY]]) };
+  expect(sample(logits, forbid, new Random(0, "sample")).id).toBe(3);
+  expect(sample(logits, { logitBias: new Map([[0, 9]]) }, new Random(0, "sample")).id).toBe(0);
+  const history = new TokenHistory([1]);
+  expect(sampleAfter(logits, { repetitionPenalty: 2 }, new Random(0, "sample"), history).id).toBe(3);
+});
+
+test("alternatives are the likeliest of the model, in order", () => {
+  const { alternatives } = sample(
+    logits,
+    { alternatives: 3, ...{ temperature: 1 } },
+    new Random(0, "sample"),
+  );
+  expect(alternatives.map(({ id }) => id)).toEqual([1, 3, 2]);
+  expect(alternatives[2].logProbability).toBeCloseTo(Math.log(0.2), 6);
+});
+
+test.each<[SamplingOptions, string]>([
+  [{ minP: 1.5 }, "minP 1.5"],
+  [{ repetitionPenalty: 0 }, "repetitionPenalty 0"],
+  [{ presencePenalty: Number.NaN }, "presencePenalty NaN"],
+  [{ alternatives: -1 }, "alternatives -1"],
+  [{ logitBias: new Map([[2, Number.NaN]]) }, "logitBias of token 2"],
+])("%j is refused", (options, message) => {
+  expect(() => checkSampling(options)).toThrow(message);
 });

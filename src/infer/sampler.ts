@@ -1,52 +1,82 @@
+/**
+ * From logits to a token, in the order of transformers' generate: bias, penalties, temperature, top-k, top-p, min-p, draw.
+ *
+ * V vocabulary.
+ */
 import { fail } from "../errors.ts";
 import type { Random } from "../tensor/index.ts";
+import { adjusted, adjusts, checkPenalties, type PenaltyOptions, type TokenHistory } from "./penalties.ts";
 
-export interface SamplingOptions {
+export interface SamplingOptions extends PenaltyOptions {
   /** Logits are divided by it; 0 takes the highest logit, the lower id on a tie. Default 0. */
   readonly temperature?: number;
+  /** Only this many of the likeliest tokens are drawn from. Default 0: all. */
+  readonly topK?: number;
   /**
    * Only the smallest set of likeliest tokens whose probabilities reach this is drawn from (Holtzman et al.
-   * 2020). Default 1: all.
+   * 2020), of those that topK leaves. Default 1: all.
    */
   readonly topP?: number;
-  /** Only this many of the likeliest tokens are drawn from, before topP. Default 0: all. */
-  readonly topK?: number;
+  /** Only tokens at least this share as likely as the likeliest are drawn from (Nguyen et al. 2024). Default 0: all. */
+  readonly minP?: number;
+  /** Tells this many of the likeliest tokens beside the one taken. Default 0. */
+  readonly alternatives?: number;
 }
 
-export interface Sample {
+export interface ScoredToken {
   readonly id: number;
-  /** ln of the token's probability under the model itself, at temperature 1 and without topK or topP. */
+  /** ln of the token's probability under the model itself: at temperature 1, without bias, penalties or limits. */
   readonly logProbability: number;
 }
 
-/** Throws "usage" unless temperature >= 0, 0 < topP <= 1 and topK is a whole number of 0 or more. */
-export function checkSampling({ temperature = 0, topP = 1, topK = 0 }: SamplingOptions): void {
+export interface Sample extends ScoredToken {
+  /** The likeliest under the model itself, likeliest first: as many as {@link SamplingOptions.alternatives} asks for. */
+  readonly alternatives: readonly ScoredToken[];
+}
+
+/** Throws "usage" for an option out of its range. */
+export function checkSampling(options: SamplingOptions): void {
+  const { temperature = 0, topP = 1, minP = 0 } = options;
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     fail("usage", `temperature ${temperature}: it is a number of 0 or more`);
   if (!(topP > 0 && topP <= 1)) fail("usage", `topP ${topP}: it is above 0 and at most 1`);
-  if (!Number.isSafeInteger(topK) || topK < 0)
-    fail("usage", `topK ${topK}: it is a whole number, 0 for no limit`);
+  if (!(minP >= 0 && minP <= 1)) fail("usage", `minP ${minP}: it is from 0 to 1`);
+  for (const name of ["topK", "alternatives"] as const) {
+    const n = options[name] ?? 0;
+    if (!Number.isSafeInteger(n) || n < 0) fail("usage", `${name} ${n}: it is a whole number, 0 for none`);
+  }
+  checkPenalties(options);
 }
 
-/** Draws one token from logits [V]. Errors: "diverged" where a logit is not a number, or the highest is infinite. */
-export function sample(logits: Float32Array, options: SamplingOptions, random: Random): Sample {
-  const { temperature = 0, topP = 1, topK = 0 } = options;
-  const best = argmax(logits);
-  const id =
-    temperature === 0
-      ? best
-      : draw(candidates(scaled(logits, logits[best], temperature), topK, topP), random);
-  return { id, logProbability: logits[id] - logSumExp(logits, logits[best]) };
+/** Whether the token is the highest logit and nothing else is asked about the others. */
+export function isPlainGreedy(options: SamplingOptions): boolean {
+  return !options.temperature && !options.alternatives && !adjusts(options);
+}
+
+/** Takes one token of logits [V]. Errors: "diverged" where a logit is not a number, or the highest is infinite. */
+export function sample(
+  logits_V: Float32Array,
+  options: SamplingOptions,
+  random: Random,
+  history: TokenHistory,
+): Sample {
+  const { temperature = 0, alternatives = 0 } = options;
+  const most = logits_V[argmax(logits_V)];
+  const total = most + Math.log(sumOfExp(logits_V, most));
+  const scored = (id: number): ScoredToken => ({ id, logProbability: logits_V[id] - total });
+  const own_V = adjusted(logits_V, options, history);
+  const id = temperature === 0 ? argmax(own_V) : draw(candidates(own_V, options), random);
+  return { ...scored(id), alternatives: highest(logits_V, alternatives).map(scored) };
 }
 
 /** The first of the highest. */
-export function argmax(logits: Float32Array): number {
+export function argmax(logits_V: Float32Array): number {
   let best = 0;
-  for (let i = 0; i < logits.length; i++) {
-    if (Number.isNaN(logits[i])) failDiverged(`the model's logit of token ${i} is not a number`);
-    if (logits[i] > logits[best]) best = i;
+  for (let i = 0; i < logits_V.length; i++) {
+    if (logits_V[i] > logits_V[best]) best = i;
+    else if (Number.isNaN(logits_V[i])) failDiverged(`the model's logit of token ${i} is not a number`);
   }
-  if (!Number.isFinite(logits[best])) failDiverged(`the model's highest logit is ${logits[best]}`);
+  if (!Number.isFinite(logits_V[best])) failDiverged(`the model's highest logit is ${logits_V[best]}`);
   return best;
 }
 
@@ -54,60 +84,80 @@ function failDiverged(message: string): never {
   fail("diverged", message, "its weights are damaged or it diverged in training");
 }
 
-function logSumExp(logits: Float32Array, most: number): number {
+function sumOfExp(logits_V: Float32Array, most: number): number {
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - most);
-  return most + Math.log(sum);
+  for (let i = 0; i < logits_V.length; i++) sum += Math.exp(logits_V[i] - most);
+  return sum;
 }
 
-interface Candidate {
-  readonly id: number;
-  readonly probability: number;
+/** Ids of the `count` highest, highest first, the lower id on a tie. */
+function highest(values_V: Float32Array | Float64Array, count: number): number[] {
+  const ids: number[] = [];
+  for (let id = 0; id < values_V.length && count > 0; id++) {
+    if (ids.length === count && values_V[id] <= values_V[ids[count - 1]]) continue;
+    let place = ids.length;
+    while (place > 0 && values_V[ids[place - 1]] < values_V[id]) place--;
+    ids.splice(place, 0, id);
+    if (ids.length > count) ids.pop();
+  }
+  return ids;
 }
 
-/** softmax(logits / temperature). */
-function scaled(logits: Float32Array, most: number, temperature: number): Float64Array {
-  const probabilities = Float64Array.from(logits, (logit) => Math.exp((logit - most) / temperature));
-  const sum = probabilities.reduce((a, b) => a + b, 0);
-  return probabilities.map((p) => p / sum);
+/** Tokens to draw from, each with its weight: e^((logit - highest) / temperature). */
+export interface Candidates {
+  readonly ids: ArrayLike<number>;
+  readonly weights: ArrayLike<number>;
 }
 
-/** The tokens to draw from: where they are limited, likeliest first, lower id first on a tie. */
-function candidates(probabilities: Float64Array, topK: number, topP: number): Candidate[] {
-  // Tokens below this add up to less than 1 - topP together, so none of them is in the smallest set: most need no sorting.
-  const least = topK === 0 ? (1 - topP) / probabilities.length : 0;
-  const all: Candidate[] = [];
-  probabilities.forEach((probability, id) => {
-    if (probability >= least) all.push({ id, probability });
-  });
-  if (topK === 0 && topP === 1) return all;
-  all.sort((a, b) => b.probability - a.probability || a.id - b.id);
-  const most = topK === 0 ? all : all.slice(0, topK);
-  if (topP === 1) return most;
-  // Of all tokens, or with topK of those it leaves.
-  const goal = topK === 0 ? topP : topP * totalOf(most);
-  return most.slice(0, leastReaching(most, goal));
+/** The tokens that topK, topP and minP leave: where these limit them, likeliest first, the lower id on a tie. */
+export function candidates(logits_V: Float32Array, options: SamplingOptions): Candidates {
+  const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
+  const most = logits_V[argmax(logits_V)];
+  const weights = new Float64Array(logits_V.length);
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) {
+    weights[i] = Math.exp((logits_V[i] - most) / temperature);
+    total += weights[i];
+  }
+  if (topK === 0 && topP === 1 && minP === 0) return { ids: Int32Array.from(weights.keys()), weights };
+  let ids =
+    topK > 0
+      ? highest(weights, topK)
+      : likelierThan(weights, Math.max(minP, ((1 - topP) * total) / weights.length));
+  if (topP < 1)
+    ids = ids.slice(0, countReaching(weights, ids, topP * (topK > 0 ? weightOf(weights, ids) : total)));
+  if (minP > 0) ids = ids.filter((id) => weights[id] >= minP); // the likeliest weighs 1
+  return { ids, weights: ids.map((id) => weights[id]) };
 }
 
-function totalOf(candidates: readonly Candidate[]): number {
-  return candidates.reduce((sum, { probability }) => sum + probability, 0);
+/** Ids of at least this weight, heaviest first: those below (1 - topP) / V of the whole are outside of topP's set all together. */
+function likelierThan(weights: Float64Array, least: number): number[] {
+  const ids: number[] = [];
+  for (let id = 0; id < weights.length; id++) if (weights[id] >= least) ids.push(id);
+  return ids.sort((a, b) => weights[b] - weights[a] || a - b);
 }
 
-/** How many of the first candidates it takes to hold a probability of `goal`. */
-function leastReaching(sorted: readonly Candidate[], goal: number): number {
+function weightOf(weights: Float64Array, ids: readonly number[]): number {
+  return ids.reduce((sum, id) => sum + weights[id], 0);
+}
+
+/** How many of the first ids it takes to weigh `goal`. */
+function countReaching(weights: Float64Array, ids: readonly number[], goal: number): number {
   let reached = 0;
-  for (const [i, { probability }] of sorted.entries()) {
-    reached += probability;
+  for (let i = 0; i < ids.length; i++) {
+    reached += weights[ids[i]];
     if (reached >= goal) return i + 1;
   }
-  return sorted.length;
+  return ids.length;
 }
 
-function draw(from: readonly Candidate[], random: Random): number {
-  let left = random.uniform() * totalOf(from);
-  for (const { id, probability } of from) {
-    left -= probability;
-    if (left < 0) return id;
+function draw({ ids, weights }: Candidates, random: Random): number {
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) total += weights[i];
+  let left = random.uniform() * total;
+  for (let i = 0; i < ids.length; i++) {
+    left -= weights[i];
+    if (left < 0) return ids[i];
   }
-  return from[from.length - 1].id;
+  return ids[ids.length - 1];
 }

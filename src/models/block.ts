@@ -9,6 +9,7 @@ import {
   MoeLayer,
   type MoeOutput,
   noLosses,
+  type RouteOptions,
   type RoutingSpec,
   SharedExpert,
   SwigluExperts,
@@ -28,10 +29,8 @@ import { add, affine, type Context, type Tensor } from "../tensor/index.ts";
 export interface BlockInputs {
   readonly sequence: Sequence;
   readonly cache: AttentionCache | null;
-  /** i32 [T], for hash routing. */
-  readonly ids_T: Tensor;
-  /** The label of each token, for routing by label. */
-  readonly labels: readonly string[] | null;
+  /** What routers read besides the tokens' features. */
+  readonly routing: RouteOptions;
 }
 
 export interface BlockOutput {
@@ -91,11 +90,11 @@ export class PreNormBlock implements Block {
     if (this.moe) yield* within("moe", this.moe);
   }
 
-  forward(x_TD: Tensor, { sequence, cache, ids_T, labels }: BlockInputs, ctx: Context): BlockOutput {
+  forward(x_TD: Tensor, { sequence, cache, routing }: BlockInputs, ctx: Context): BlockOutput {
     const attended_TD = this.attention.forward(this.attentionNorm.forward(x_TD), sequence, cache, ctx);
     const middle_TD = this.write(x_TD, "attention", attended_TD, ctx);
     const normed_TD = this.mlpNorm.forward(middle_TD);
-    const moe = this.moe?.forward(normed_TD, ctx, { tokenIds: ids_T, labels }) ?? null;
+    const moe = this.moe?.forward(normed_TD, ctx, routing) ?? null;
     const hidden_TD = moe?.y ?? this.mlp!.forward(normed_TD, ctx);
     return { x_TD: this.write(middle_TD, "mlp", hidden_TD, ctx), moe };
   }

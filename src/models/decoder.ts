@@ -5,7 +5,7 @@
  * B batch, S sequence, T = B*S tokens, D width, V vocabulary.
  */
 import { fail } from "../errors.ts";
-import { activeShare, type MoeOutput, type Router } from "../moe/index.ts";
+import { activeShare, type MoeOutput, type RouteOptions, type Router } from "../moe/index.ts";
 import {
   type CachedPass,
   consecutive,
@@ -47,7 +47,10 @@ export interface DecoderConfig {
 export interface ForwardOptions {
   /** The tokens are a list of rows that continue cached sequences; inference only. */
   readonly pass?: CachedPass;
+  /** One a token, for routing by label. */
   readonly labels?: readonly string[];
+  /** What requests rule out in each layer's routing. */
+  readonly limits?: RouteOptions["limits"];
 }
 
 export interface HiddenStates {
@@ -145,14 +148,15 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
 
   /** ids i32 [B, S], or [T] of a cached pass, -> the states the head reads. */
   hidden(ids: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
-    const { pass, labels = null } = options;
+    const { pass, labels, limits } = options;
     const sequence = pass ? this.cachedRows(ids, pass) : this.wholeSequences(ids);
     const ids_T = reshape(ids, [ids.size]);
+    const routing: RouteOptions = { tokenIds: ids_T, labels, limits };
     const moe: MoeOutput[] = [];
     let x_TD = scaled(this.embedding.forward(ids_T), this.embeddingScale);
     ctx.tap("embedding", -1, x_TD);
     for (const [layer, block] of this.blocks.entries()) {
-      const inputs = { sequence, cache: pass?.layers[layer] ?? null, ids_T, labels };
+      const inputs = { sequence, cache: pass?.layers[layer] ?? null, routing };
       const output = scope(() => block.forward(x_TD, inputs, ctx));
       x_TD = output.x_TD;
       if (output.moe) moe.push(output.moe);

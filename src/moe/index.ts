@@ -34,6 +34,7 @@ export {
 export { measureRoute, type RouteFigures, type RouteMeasure, routeFigures, spread } from "./figures.ts";
 export { CosineGate, createGate, type Gate, HashGate, LinearGate, MlpGate } from "./gate.ts";
 export { applyExperts, MoeLayer, type MoeLayerOptions, type MoeOutput } from "./layer.ts";
+export { checkActive, type ExpertLimits } from "./limits.ts";
 export { type LayerFigures, layerFigures } from "./load.ts";
 export { addNoise, GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
 export { combine, dispatch, type Plan, placeWeights, planRows, rowWeights, weighRows } from "./plan.ts";

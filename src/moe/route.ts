@@ -21,6 +21,7 @@ import {
   transpose,
   withoutTape,
 } from "../tensor/index.ts";
+import { dropPastActive, type ExpertLimits, limitedPicks, maskExperts } from "./limits.ts";
 import type { NoisyLogits } from "./noise.ts";
 import { assignCapacity, limitToGroups, limitToLabels, named, selectTop, selectTopP } from "./select.ts";
 import { capacityOf, columnsOf, expertChoiceCapacity, picksOf, type RoutingSpec } from "./spec.ts";
@@ -88,6 +89,8 @@ export interface RouteInputs {
   readonly noise: NoisyLogits | null;
   readonly bias_E: Tensor | null;
   readonly labels: readonly string[] | null;
+  /** What the tokens' requests rule out, at inference. */
+  readonly limits?: ExpertLimits | null;
 }
 
 /** Runs `spec` on the gate's logits, [T, E] or [T, E*slots]. */
@@ -95,6 +98,9 @@ export function routeLogits(spec: RoutingSpec, logits: Tensor, inputs: RouteInpu
   if (logits.rank !== 2 || logits.shape[1] !== columnsOf(spec)) {
     fail("shape", `route: logits ${show(logits.shape)}, but the spec takes [T, ${columnsOf(spec)}]`);
   }
+  const { by } = spec.select;
+  if (inputs.limits && by !== "token" && by !== "label")
+    fail("state", `route: the spec selects by ${by}, and limits on a token's experts fit selection by token`);
   switch (spec.select.by) {
     case "token":
     case "label":
@@ -130,17 +136,18 @@ export function score(logits: Tensor, kind: RoutingSpec["score"]): Tensor {
 function routeTokens(
   spec: RoutingSpec,
   logits_TE: Tensor,
-  { noise, bias_E, labels }: RouteInputs,
+  { noise, bias_E, labels, limits = null }: RouteInputs,
 ): TokenRoute {
   const scores_TE = spec.order === "score-then-select" ? score(logits_TE, spec.score) : logits_TE;
   const { selection_TE, ids_TK, kept_TK, capacity } = withoutTape(() => {
-    const selection_TE = selectionScores(spec, scores_TE, bias_E, labels);
-    const ids_TK = choose(spec, selection_TE);
+    const selection_TE = maskExperts(selectionScores(spec, scores_TE, bias_E, labels), limits);
+    const ids_TK = choose(spec, selection_TE, limits);
     return { selection_TE, ids_TK, ...fitCapacity(spec, ids_TK, selection_TE) };
   });
   // A next-best expert is weighed like a chosen one; a dropped place keeps its share of the weight, which is then lost.
   const dropping = spec.capacity?.overflow === "drop";
-  const intended_TK = weigh(spec, scores_TE, dropping ? ids_TK : kept_TK);
+  const full = !limits && alwaysFull(spec);
+  const intended_TK = weigh(spec, scores_TE, dropping ? ids_TK : kept_TK, full);
   const weights_TK = dropping
     ? mul(
         intended_TK,
@@ -177,10 +184,15 @@ function selectionScores(
   return spec.groups ? limitToGroups(selection_TE, spec.groups) : selection_TE;
 }
 
-function choose(spec: RoutingSpec, selection_TE: Tensor): Tensor {
+function choose(spec: RoutingSpec, selection_TE: Tensor, limits: ExpertLimits | null): Tensor {
   const { select } = spec;
-  if (select.by === "token" && "topP" in select) return selectTopP(selection_TE, select.topP, select.maxK);
-  return selectTop(selection_TE, picksOf(spec)!);
+  const picks = picksOf(spec)!;
+  const k = limitedPicks(picks, limits);
+  const ids_TK =
+    select.by === "token" && "topP" in select
+      ? selectTopP(selection_TE, select.topP, k)
+      : selectTop(selection_TE, k);
+  return dropPastActive(ids_TK, picks, limits);
 }
 
 function fitCapacity(
@@ -196,8 +208,8 @@ function fitCapacity(
 }
 
 /** The weights of chosen experts, gathered from scores (or scored after the choice), normalised and scaled; 0 for an id of -1. */
-function weigh(spec: RoutingSpec, scores_TE: Tensor, ids_TK: Tensor): Tensor {
-  const named_TK = alwaysFull(spec) ? null : withoutTape(() => named(ids_TK));
+function weigh(spec: RoutingSpec, scores_TE: Tensor, ids_TK: Tensor, full: boolean): Tensor {
+  const named_TK = full ? null : withoutTape(() => named(ids_TK));
   const gathered_TK = takeAlong(scores_TE, ids_TK);
   const weights_TK =
     spec.order === "score-then-select" ? gathered_TK : scoreChosen(gathered_TK, spec.score, named_TK);

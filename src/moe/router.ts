@@ -3,6 +3,7 @@ import { type Module, type NamedParameter, within } from "../nn/module.ts";
 import { type Context, show, type Tensor } from "../tensor/index.ts";
 import { SelectionBias } from "./bias.ts";
 import { createGate, type Gate } from "./gate.ts";
+import type { ExpertLimits } from "./limits.ts";
 import { GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
 import { type Route, routeLogits } from "./route.ts";
 import { columnsOf, type RoutingSpec } from "./spec.ts";
@@ -13,6 +14,8 @@ export interface RouteOptions {
   readonly tokenIds?: Tensor | null;
   /** One a token, for label-level routing. */
   readonly labels?: readonly string[] | null;
+  /** What requests rule out in this layer, at inference: by block number. */
+  readonly limits?: ((layer: number) => ExpertLimits | null) | null;
 }
 
 export interface RouterOptions {
@@ -63,6 +66,7 @@ export class Router implements Module {
       noise,
       bias_E: this.bias?.bias_E.value ?? null,
       labels: options.labels ?? null,
+      limits: options.limits?.(this.layer) ?? null,
     });
   }
 

@@ -1,0 +1,167 @@
+/**
+ * Continuous batching (Yu et al. 2022, "Orca"): requests join and leave between steps, and each step is one forward pass over the rows
+ * of all that go on, long prompts in pieces.
+ */
+import { fail } from "../errors.ts";
+import type { Decoder } from "../models/index.ts";
+import { type Context, context } from "../tensor/index.ts";
+import { type CachedSequence, PagedCache } from "./cache.ts";
+import { checkRequest, type RequestOptions } from "./options.ts";
+import { Generation } from "./request.ts";
+import { isPlainGreedy } from "./sampler.ts";
+import { deviceOf, runStep } from "./step.ts";
+
+export interface EngineOptions {
+  /** Requests in one step; others wait for their turn. Default 8. */
+  readonly maxBatch?: number;
+  /** Rows of a step: a longer prompt is read in pieces, so that those who decode are not held up. Default 512. */
+  readonly maxRows?: number;
+  /** Tokens a request may be ahead of its reader; 0: the next is made when it is asked for. Default 8. */
+  readonly ahead?: number;
+  readonly ctx?: Context;
+}
+
+/** Between steps, other work of the process (signals, requests) gets its turn this often, in milliseconds. */
+const yieldEvery = 25;
+
+/** Generates for any number of requests at once over one model and one cache. */
+export class Engine {
+  readonly model: Decoder;
+  private readonly cache: PagedCache;
+  private readonly options: Required<EngineOptions>;
+  private requests: Generation[] = [];
+  /** Resolves when the step under way is done. */
+  private step: Promise<void> | null = null;
+  private looping = false;
+  private disposed = false;
+  private breathed = performance.now();
+
+  constructor(model: Decoder, options: EngineOptions = {}) {
+    const { maxBatch = 8, maxRows = 512, ahead = 8, ctx = context() } = options;
+    for (const [name, n, least] of [
+      ["maxBatch", maxBatch, 1],
+      ["maxRows", maxRows, 1],
+      ["ahead", ahead, 0],
+    ] as const)
+      if (!Number.isSafeInteger(n) || n < least)
+        fail("usage", `${name} ${n}: it is a whole number of ${least} or more`);
+    this.model = model;
+    this.options = { maxBatch, maxRows, ahead, ctx };
+    this.cache = new PagedCache(deviceOf(model), model.config.layers);
+  }
+
+  /** Requests that are not done. */
+  get load(): number {
+    return this.requests.length;
+  }
+
+  /** Bytes of cached keys and values. */
+  get cacheBytes(): number {
+    return this.cache.bytes;
+  }
+
+  /** An empty sequence that requests can continue: see {@link Session}. */
+  openSequence(): CachedSequence {
+    return this.cache.open();
+  }
+
+  /**
+   * Takes a request: an async iterator of its tokens. With a `sequence`, which already holds the first of the ids, only the others are
+   * read, and it stays when the request is done. Errors: "usage", "shape".
+   */
+  add(ids: readonly number[], options: RequestOptions, sequence?: CachedSequence): Generation {
+    if (this.disposed) fail("state", "the engine was disposed of");
+    checkRequest(this.model, ids, options);
+    const request: Generation = new Generation(this.model, ids, options, {
+      sequence: sequence ?? this.cache.open(),
+      owned: sequence === undefined,
+      wake: () => void this.run(),
+      leave: () => this.drop(request),
+      ahead: this.options.ahead,
+    });
+    if (!request.done) this.requests.push(request);
+    void this.run();
+    return request;
+  }
+
+  /** Ends all requests and gives the cache back. */
+  async dispose(): Promise<void> {
+    this.disposed = true;
+    await Promise.all(this.requests.map((request) => request.return()));
+    await this.step;
+    this.cache.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** Takes a request out, once no step works on it. */
+  private async drop(request: Generation): Promise<void> {
+    await this.step;
+    this.requests = this.requests.filter((other) => other !== request);
+    request.release();
+  }
+
+  private async run(): Promise<void> {
+    if (this.looping) return;
+    this.looping = true;
+    await null; // requests that are added or asked in one go start together
+    try {
+      for (let batch = this.batch(); batch.length > 0; batch = this.batch()) {
+        this.step = this.runBatch(batch);
+        await this.step;
+        this.step = null;
+        await this.breathe();
+      }
+    } finally {
+      this.looping = false;
+    }
+  }
+
+  /** Those of the first `maxBatch` requests that can go on. */
+  private batch(): Generation[] {
+    return this.requests.slice(0, this.options.maxBatch).filter((request) => request.ready);
+  }
+
+  private async runBatch(batch: readonly Generation[]): Promise<void> {
+    const { maxRows, ctx } = this.options;
+    // Who decodes comes first; prompts share the rows that are left.
+    let left = maxRows;
+    const parts = [...batch]
+      .sort((a, b) => a.pending - b.pending)
+      .flatMap((request) => {
+        const rows = request.rows(left);
+        left -= rows.ids.length;
+        return rows.ids.length > 0 ? [{ request, rows }] : [];
+      });
+    const places = parts.map(({ request: { sequence }, rows }) => ({ sequence, count: rows.ids.length }));
+    const lengths = places.map(({ sequence }) => sequence.length);
+    try {
+      const results = await runStep(
+        this.model,
+        parts.map(({ rows }) => rows),
+        () => this.cache.pass(places),
+        ctx,
+        {
+          logits: parts.some(({ request }) => !isPlainGreedy(request.options)),
+          routes: parts.some(({ request }) => request.options.routes),
+        },
+      );
+      let next = 0;
+      for (const { request, rows } of parts) if (rows.sampled) request.take(results[next++]);
+    } catch (error) {
+      for (const [i, { sequence }] of places.entries())
+        sequence.truncate(Math.min(lengths[i], sequence.length));
+      for (const { request } of parts) request.fail(error);
+    }
+    this.requests = this.requests.filter((request) => !request.done);
+  }
+
+  private async breathe(): Promise<void> {
+    await null;
+    if (performance.now() - this.breathed < yieldEvery) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    this.breathed = performance.now();
+  }
+}

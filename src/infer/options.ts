@@ -1,0 +1,115 @@
+import { fail } from "../errors.ts";
+import type { Decoder } from "../models/index.ts";
+import { checkActive } from "../moe/index.ts";
+import type { Context } from "../tensor/index.ts";
+import { checkSampling, type Sample, type SamplingOptions } from "./sampler.ts";
+
+/** Which experts a request's tokens may take. */
+export interface ExpertChoice {
+  /** Experts a token passes at most, in place of the model's own number. */
+  readonly active?: number;
+  /** Experts that no token of the request takes: by block number, or of every block. */
+  readonly without?: readonly { readonly layer?: number; readonly expert: number }[];
+}
+
+/** What one request asks for. */
+export interface RequestOptions extends SamplingOptions {
+  readonly maxTokens: number;
+  /** Same seed, same tokens. Default 0. */
+  readonly seed?: number;
+  /** Generation ends after one of these; default: those of the model's config. */
+  readonly eosIds?: readonly number[];
+  /** Labels of the prompt's tokens, for routing by label; generated tokens take the last. */
+  readonly labels?: readonly string[];
+  readonly experts?: ExpertChoice;
+  /** Tells with each token which experts the position that it was read from took. Default false. */
+  readonly routes?: boolean;
+  /** Ends generation early, without an error, as soon as the token under way is done. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GenerateOptions extends RequestOptions {
+  /** Precision, and a tap that is told every layer's route at each step. */
+  readonly ctx?: Context;
+}
+
+/** Where one position went in one layer. */
+export interface TokenExperts {
+  /** The block's number. */
+  readonly layer: number;
+  /** In order of choice; fewer than the model's k where it was given fewer. */
+  readonly experts: readonly number[];
+  readonly weights: readonly number[];
+}
+
+export interface GeneratedToken extends Sample {
+  /** 0 for the first generated token. */
+  readonly index: number;
+  /**
+   * Why it is the last: an id that ends generation, maxTokens, or the model has no further position. Null:
+   * it is not.
+   */
+  readonly finish: "end" | "max-tokens" | "positions" | null;
+  /** Where {@link RequestOptions.routes} asks for it: the mixture layers, in order. */
+  readonly routes: readonly TokenExperts[] | null;
+}
+
+/** Throws "usage" for options out of range, "shape" for ids outside the vocabulary or a prompt beyond the model's positions. */
+export function checkRequest(model: Decoder, ids: readonly number[], options: RequestOptions): void {
+  const { maxTokens, experts = {}, logitBias, labels } = options;
+  const { vocabulary, maxPositions } = model.config;
+  checkSampling(options);
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
+    fail("usage", `maxTokens ${maxTokens}: it is a whole number of 0 or more`);
+  checkIds(model, ids);
+  if (ids.length > maxPositions)
+    fail(
+      "shape",
+      `the prompt has ${ids.length} positions; the model has ${maxPositions}`,
+      "give fewer tokens",
+    );
+  if (labels && labels.length !== ids.length)
+    fail("shape", `${labels.length} labels for a prompt of ${ids.length} tokens`);
+  for (const id of logitBias?.keys() ?? [])
+    if (!Number.isInteger(id) || id < 0 || id >= vocabulary)
+      fail("usage", `logitBias: token id ${id}; the model knows the ids 0 to ${vocabulary - 1}`);
+  checkExperts(model, experts);
+}
+
+/** Throws "shape" unless there are ids and the model knows each. */
+export function checkIds(model: Decoder, ids: readonly number[]): void {
+  const { vocabulary } = model.config;
+  if (ids.length === 0)
+    fail(
+      "shape",
+      "the prompt holds no token",
+      "give at least one; many models take their begin-of-text token",
+    );
+  const stray = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+  if (stray !== undefined) fail("shape", `token id ${stray}: the model knows the ids 0 to ${vocabulary - 1}`);
+}
+
+function checkExperts(model: Decoder, { active, without = [] }: ExpertChoice): void {
+  const { routers } = model;
+  if (active === undefined && without.length === 0) return;
+  if (routers.length === 0) fail("usage", "experts: the model is dense and has none");
+  for (const { spec } of routers) if (active !== undefined) checkActive(spec, active);
+  for (const { layer, expert } of without) {
+    const named = routers.filter((router) => layer === undefined || router.layer === layer);
+    if (named.length === 0)
+      fail(
+        "usage",
+        `experts: block ${layer} has none; the blocks that do: ${routers.map((r) => r.layer).join(", ")}`,
+      );
+    const least = Math.min(...named.map(({ spec }) => spec.experts));
+    if (!Number.isInteger(expert) || expert < 0 || expert >= least)
+      fail("usage", `experts: there is no expert ${expert}; they are 0 to ${least - 1}`);
+  }
+  for (const { layer, spec } of routers) {
+    const gone = new Set(without.filter((one) => (one.layer ?? layer) === layer).map(({ expert }) => expert));
+    if (gone.size === spec.experts)
+      fail("usage", `experts: none of block ${layer}'s ${spec.experts} is left`);
+    if (gone.size > 0 && spec.select.by !== "token" && spec.select.by !== "label")
+      fail("usage", `experts: block ${layer} selects by ${spec.select.by}, where none can be left out`);
+  }
+}

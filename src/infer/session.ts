@@ -1,0 +1,75 @@
+import { fail } from "../errors.ts";
+import type { Decoder } from "../models/index.ts";
+import type { Context } from "../tensor/index.ts";
+import type { CachedSequence } from "./cache.ts";
+import { Engine } from "./engine.ts";
+import type { GeneratedToken, RequestOptions } from "./options.ts";
+
+/**
+ * A conversation that keeps its keys and values between turns: each turn gives all ids so far, and only those past what the last turn
+ * shares with them are read.
+ */
+export class Session {
+  private readonly engine: Engine;
+  private readonly sequence: CachedSequence;
+  /** What the sequence holds. */
+  private held: readonly number[] = [];
+  /** Labels and experts that `held` was read with. */
+  private settings = "";
+  private busy = false;
+
+  constructor(model: Decoder, options: { readonly ctx?: Context } = {}) {
+    this.engine = new Engine(model, { ...options, maxBatch: 1, ahead: 0 });
+    this.sequence = this.engine.openSequence();
+  }
+
+  /** Positions it holds. */
+  get length(): number {
+    return this.sequence.length;
+  }
+
+  /** Continues `ids`, the whole conversation. One turn at a time. Errors: as {@link generate}, and "state" within another turn. */
+  async *generate(ids: readonly number[], options: RequestOptions): AsyncGenerator<GeneratedToken> {
+    if (this.busy) fail("state", "session: a turn is under way", "end it first");
+    this.busy = true;
+    try {
+      this.sequence.truncate(this.shared(ids, options));
+      const request = this.engine.add(ids, options, this.sequence);
+      try {
+        yield* request;
+      } finally {
+        await request.return();
+        this.held = request.ids.slice(0, this.sequence.length);
+      }
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** Forgets everything. */
+  reset(): void {
+    if (this.busy) fail("state", "session: a turn is under way", "end it first");
+    this.sequence.truncate(0);
+    this.held = [];
+  }
+
+  async dispose(): Promise<void> {
+    await this.engine.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** How many leading ids are held already; the last is read anew, for its logits. */
+  private shared(ids: readonly number[], { experts, labels }: RequestOptions): number {
+    const settings = JSON.stringify([experts, labels?.at(-1)]);
+    const same = settings === this.settings;
+    this.settings = settings;
+    if (!same) return 0;
+    const most = Math.min(this.held.length, this.sequence.length, ids.length - 1);
+    let count = 0;
+    while (count < most && this.held[count] === ids[count]) count++;
+    return Math.max(0, count);
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * One forward pass for several requests: their rows in one list, the logits of those that are to go on.
+ *
+ * T rows, N of which are sampled from, V vocabulary, E experts.
+ */
+import type { Decoder } from "../models/index.ts";
+import type { ExpertLimits, Route } from "../moe/index.ts";
+import type { CachedPass } from "../nn/index.ts";
+import {
+  type Context,
+  type Device,
+  gatherRows,
+  logSumExp,
+  scope,
+  type Tensor,
+  tensor,
+  topk,
+} from "../tensor/index.ts";
+import type { ExpertChoice, TokenExperts } from "./options.ts";
+
+/** Rows of one request. */
+export interface StepRows {
+  readonly ids: readonly number[];
+  /** One an id; null: the model does not route by label. */
+  readonly labels: readonly string[] | null;
+  readonly experts: ExpertChoice | null;
+  /** Whether the last row is sampled from. */
+  readonly sampled: boolean;
+}
+
+/** What a request's last row gives. */
+export interface StepResult {
+  /** [V], read only where asked for. */
+  readonly logits_V: Float32Array | null;
+  /** The highest logit, its id, and ln of the sum of e^logit. */
+  readonly best: { readonly id: number; readonly logit: number; readonly logSumExp: number };
+  readonly routes: readonly TokenExperts[];
+}
+
+export interface StepWishes {
+  /** Read whole rows of logits. */
+  readonly logits: boolean;
+  readonly routes: boolean;
+}
+
+/** Runs the rows, in their order, at the places of `pass`; a result for each request that is sampled from. */
+export async function runStep(
+  model: Decoder,
+  rows: readonly StepRows[],
+  makePass: () => CachedPass,
+  ctx: Context,
+  wishes: StepWishes,
+): Promise<StepResult[]> {
+  const device = deviceOf(model);
+  const sampled = sampledRows(rows);
+  const held: HeldRoute[] = [];
+  const out = scope(() => {
+    const tap: Context["tap"] = (name, layer, value) => {
+      ctx.tap(name, layer, value);
+      if (wishes.routes && name === "moe.route") held.push(...heldRoute(layer, value as Route));
+    };
+    const ids_T = tensor(device, Int32Array.from(rows.flatMap(({ ids }) => ids)));
+    const labels = rows[0].labels ? rows.flatMap((row) => row.labels ?? []) : undefined;
+    const limits = limitsOf(model, device, rows);
+    const listening = { ...ctx, tap };
+    const { x_TD } = model.hidden(ids_T, listening, { pass: makePass(), labels, limits });
+    if (sampled.length === 0) return { held: [], read: null };
+    const everyRow = sampled.length === ids_T.size;
+    const x_ND = everyRow ? x_TD : gatherRows(x_TD, tensor(device, Int32Array.from(sampled)));
+    const logits_NV = model.logits(x_ND, listening);
+    const { values, ids } = topk(logits_NV, 1);
+    return {
+      held,
+      read: { logits_NV: wishes.logits ? logits_NV : null, values, ids, sums: logSumExp(logits_NV) },
+    };
+  });
+  if (!out.read) return [];
+  const { logits_NV, values, ids, sums } = out.read;
+  const [best_N, id_N, sum_N] = [await take(values), await take(ids), await take(sums)];
+  const logits = logits_NV && ((await take(logits_NV)) as Float32Array);
+  const routes = await Promise.all(out.held.map(readRoute));
+  const V = model.config.vocabulary;
+  return sampled.map((row, n) => ({
+    logits_V: logits?.subarray(n * V, (n + 1) * V) ?? null,
+    best: { id: id_N[n], logit: best_N[n], logSumExp: sum_N[n] },
+    routes: routes.map((route) => route(row)),
+  }));
+}
+
+export function deviceOf(model: Decoder): Device {
+  return model.norm.weight.value.device;
+}
+
+/** The values, and the memory given back. */
+export async function take(tensor: Tensor): Promise<ArrayLike<number>> {
+  try {
+    return await tensor.data();
+  } finally {
+    tensor.dispose();
+  }
+}
+
+/** The last row of every request that is sampled from. */
+function sampledRows(rows: readonly StepRows[]): number[] {
+  let end = 0;
+  return rows.flatMap(({ ids, sampled }) => {
+    end += ids.length;
+    return sampled ? [end - 1] : [];
+  });
+}
+
+interface HeldRoute {
+  readonly layer: number;
+  readonly ids_TK: Tensor;
+  readonly weights_TK: Tensor;
+}
+
+/** What is kept of a route; of other than token choice nothing, as it gives no expert to a token alone. */
+function heldRoute(layer: number, route: Route): HeldRoute[] {
+  return route.by === "token" ? [{ layer, ids_TK: route.kept_TK, weights_TK: route.weights_TK }] : [];
+}
+
+async function readRoute({ layer, ids_TK, weights_TK }: HeldRoute): Promise<(row: number) => TokenExperts> {
+  const k = ids_TK.shape[1];
+  const [ids, weights] = [await take(ids_TK), await take(weights_TK)];
+  return (row) => {
+    const places = Array.from({ length: k }, (_, i) => row * k + i).filter((at) => ids[at] >= 0);
+    return { layer, experts: places.map((at) => ids[at]), weights: places.map((at) => weights[at]) };
+  };
+}
+
+/** The limits of every row, by block; null where no request has any. */
+function limitsOf(
+  model: Decoder,
+  device: Device,
+  rows: readonly StepRows[],
+): ((layer: number) => ExpertLimits | null) | null {
+  if (rows.every(({ experts }) => !experts)) return null;
+  const active_T = rows.some(({ experts }) => experts?.active)
+    ? rows.flatMap(({ ids, experts }) => ids.map(() => experts?.active ?? null))
+    : null;
+  const count = new Map(model.routers.map(({ layer, spec }) => [layer, spec.experts]));
+  return (layer) => {
+    const mask_TE = maskOf(device, layer, count.get(layer)!, rows);
+    return active_T || mask_TE ? { active_T, mask_TE } : null;
+  };
+}
+
+function maskOf(device: Device, layer: number, experts: number, rows: readonly StepRows[]): Tensor | null {
+  const gone = rows.map((row) =>
+    (row.experts?.without ?? []).filter((one) => (one.layer ?? layer) === layer).map(({ expert }) => expert),
+  );
+  if (gone.every((list) => list.length === 0)) return null;
+  const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0);
+  const mask_TE = new Float32Array(tokens * experts);
+  let row = 0;
+  for (const [i, { ids }] of rows.entries())
+    for (let t = 0; t < ids.length; t++, row++)
+      for (const expert of gone[i]) mask_TE[row * experts + expert] = Number.NEGATIVE_INFINITY;
+  return tensor(device, mask_TE, [tokens, experts]);
+}
