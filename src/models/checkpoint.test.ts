@@ -78,7 +78,7 @@ test.each<[string, string, (tensors: Map<string, TensorToStore>) => void]>([
   ],
   [
     "surplus",
-    "the weights hold model.layers.2.input_layernorm.weight, which the model of config.json has no place for",
+    "the weights hold model.layers.2.input_layernorm.weight, which the model has no place for",
     (tensors) => {
       const name = "model.layers.2.input_layernorm.weight";
       tensors.set(name, { ...tensors.get("model.norm.weight")!, name });
@@ -86,7 +86,7 @@ test.each<[string, string, (tensors: Map<string, TensorToStore>) => void]>([
   ],
   [
     "wrongly shaped",
-    "the tensor model.layers.0.self_attn.k_proj.weight has shape [32, 16]; config.json makes it [16, 32]",
+    "the tensor model.layers.0.self_attn.k_proj.weight has shape [32, 16]; its config makes it [16, 32]",
     (tensors) => {
       const name = "model.layers.0.self_attn.k_proj.weight";
       tensors.set(name, { ...tensors.get(name)!, shape: [32, 16] });

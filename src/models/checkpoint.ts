@@ -9,9 +9,16 @@ import {
 import type { Parameter } from "../nn/index.ts";
 import { type Device, empty, keep, show, sizeOf } from "../tensor/index.ts";
 import { partOf } from "./counts.ts";
-import type { Decoder } from "./decoder.ts";
+import type { Decoder, DecoderConfig } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
-import { type FileRun, type PlacedPart, placedParts, runsOf, type StoredRun } from "./layout.ts";
+import {
+  type FileLayout,
+  type FileRun,
+  type PlacedPart,
+  placedParts,
+  runsOf,
+  type StoredRun,
+} from "./layout.ts";
 import { PieceBinder, rowsOfPieces, valuesOf, weightDType } from "./pieces.ts";
 
 /** How weights are written, or held: all as f32, or the matrices as bf16 (norms, biases and routers stay f32). */
@@ -25,6 +32,8 @@ export interface ReadOptions {
   readonly weights?: WeightPrecision | "stored";
   /** What errors call the config; default config.json. */
   readonly source?: string;
+  /** Where its parameters stand in the store, for a model of this config; default: where its family has them. */
+  readonly layout?: (config: DecoderConfig) => FileLayout;
 }
 
 /**
@@ -38,7 +47,8 @@ export async function readModel(
 ): Promise<Decoder> {
   const model = describeConfig(config, options.source);
   try {
-    await readInto(model, store, device, options.weights ?? "stored");
+    const layout = options.layout?.(model.config) ?? model.layout;
+    await readInto(planReading(model, layout, store), store, device, options.weights ?? "stored");
   } catch (error) {
     model.dispose();
     throw error;
@@ -47,14 +57,14 @@ export async function readModel(
 }
 
 async function readInto(
-  model: Decoder,
+  plan: readonly Planned[],
   store: TensorStore,
   device: Device,
   weights: WeightPrecision | "stored",
 ): Promise<void> {
   const binder = new PieceBinder(device, store, (part) => readPart(part, store));
   try {
-    for (const { name, parameter, parts } of planReading(model, store)) {
+    for (const { name, parameter, parts } of plan) {
       const isMatrix = parameter.decay && partOf(name) !== "router";
       const rows = isMatrix && weights === "stored" ? rowsOfPieces(parameter, parts) : null;
       if (rows !== null) await binder.bind(parameter, parts, rows);
@@ -74,7 +84,8 @@ async function readInto(
  * as {@link readModel}.
  */
 export async function readWeights(model: Decoder, store: TensorStore): Promise<void> {
-  for (const { parameter, parts } of planReading(model, store)) await readValues(parameter, parts, store);
+  for (const { parameter, parts } of planReading(model, model.layout, store))
+    await readValues(parameter, parts, store);
 }
 
 /**
@@ -111,11 +122,11 @@ interface Planned {
  * Decides for every parameter which file tensors it comes from; a missing, surplus or wrongly shaped one is
  * an error that names it.
  */
-function planReading(model: Decoder, store: TensorStore): Planned[] {
+function planReading(model: Decoder, layout: FileLayout, store: TensorStore): Planned[] {
   const plan: Planned[] = [];
   const unread = new Set([...store.tensors.keys()].filter((name) => !isRedundant(name, model)));
   for (const [name, parameter] of model.tensors()) {
-    const ways = placedParts(model.layout, name, parameter.shape);
+    const ways = placedParts(layout, name, parameter.shape);
     const isThere = ([first]: readonly PlacedPart[]): boolean =>
       runsOf(first).every(({ file }) => store.tensors.has(file));
     const parts = ways.find(isThere) ?? ways[0];
@@ -128,7 +139,7 @@ function planReading(model: Decoder, store: TensorStore): Planned[] {
   if (unread.size > 0) {
     const [first] = unread;
     const others = unread.size > 1 ? ` and ${unread.size - 1} more` : "";
-    fail("model", `the weights hold ${first}${others}, which the model of config.json has no place for`);
+    fail("model", `the weights hold ${first}${others}, which the model has no place for`);
   }
   return plan;
 }
@@ -143,10 +154,7 @@ function checkPart(part: PlacedPart, name: string, store: TensorStore): void {
     const stored =
       store.tensors.get(file) ?? fail("model", `the weights have no tensor ${file} (for ${name})`);
     if (show(stored.shape) !== show(shape))
-      fail(
-        "model",
-        `the tensor ${file} has shape ${show(stored.shape)}; config.json makes it ${show(shape)}`,
-      );
+      fail("model", `the tensor ${file} has shape ${show(stored.shape)}; its config makes it ${show(shape)}`);
     const readable = part.transform?.dtypes[i] ?? plainDTypes;
     if (!readable.includes(stored.dtype) && (part.transform || !weightDType(stored.dtype)))
       fail("model", `the tensor ${file} is stored as ${stored.dtype}; ${listed(readable)} can be read`);

@@ -1,11 +1,13 @@
 /**
- * Models as folders in Hugging Face form. The file readers and writers are loaded when they are called, so
+ * Models on disk: folders in Hugging Face form, and GGUF files. The file readers and writers are loaded when they are called, so
  * that this module can be part of a program for browsers.
  */
+import type { GgufStore } from "../formats/index.ts";
 import type { Device } from "../tensor/index.ts";
 import { modelTensors, type ReadOptions, readModel, type WeightPrecision } from "./checkpoint.ts";
 import type { Decoder } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
+import { ggufConfig, readGguf } from "./gguf/model.ts";
 import { configText } from "./hf-config.ts";
 
 export interface SaveOptions {
@@ -16,18 +18,20 @@ export interface SaveOptions {
 }
 
 /**
- * Reads config.json and the weights (one file or shards). Errors: "file-missing", "file-damaged", "model",
- * "config".
+ * Reads a model: a folder with config.json and the weights (one file or shards), or a .gguf file (the first, where
+ * it is split). Errors: "file-missing", "file-damaged", "model", "config".
  */
 export async function loadModel(
-  folder: string,
+  path: string,
   device: Device,
-  options: Omit<ReadOptions, "source"> = {},
+  options: Pick<ReadOptions, "weights"> = {},
 ): Promise<Decoder> {
+  if (path.endsWith(".gguf"))
+    return await withGguf(path, async (store) => readGguf(store, path, device, options));
   const { openTensors } = await import("../formats/files.safetensors.ts");
-  const file = `${folder}/config.json`;
+  const file = `${path}/config.json`;
   const config = await readConfig(file);
-  const store = await openTensors(folder);
+  const store = await openTensors(path);
   try {
     return await readModel(config, store, device, { ...options, source: file });
   } finally {
@@ -36,12 +40,24 @@ export async function loadModel(
 }
 
 /**
- * Reads a config.json, or that of a folder, alone: the model has shapes but no memory, enough to count it.
- * Errors as {@link loadModel}.
+ * Reads a config.json, or that of a folder, or the metadata of a .gguf file, alone: the model has shapes but no
+ * memory, enough to count it. Errors as {@link loadModel}.
  */
 export async function describeModel(path: string): Promise<Decoder> {
+  if (path.endsWith(".gguf"))
+    return await withGguf(path, async (store) => describeConfig(await ggufConfig(store, path), path));
   const file = path.endsWith(".json") ? path : `${path}/config.json`;
   return describeConfig(await readConfig(file), file);
+}
+
+async function withGguf<T>(path: string, use: (store: GgufStore) => Promise<T>): Promise<T> {
+  const { openGgufFile } = await import("../formats/files.gguf.ts");
+  const store = await openGgufFile(path);
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
 }
 
 async function readConfig(file: string): Promise<unknown> {

@@ -59,6 +59,7 @@ export { type Qwen3Config, Qwen3Model, readQwen3, writeQwen3 } from "./families/
 export { type Qwen3MoeConfig, Qwen3MoeModel, readQwen3Moe, writeQwen3Moe } from "./families/qwen3-moe.ts";
 export { describeConfig, type FamilyName, families, familyNames } from "./families.ts";
 export { describeModel, loadModel, type SaveOptions, saveModel } from "./folder.ts";
+export { ggufConfig, readGguf } from "./gguf/model.ts";
 export type { FileLayout, FileParts } from "./layout.ts";
 export {
   countShape,

@@ -79,6 +79,10 @@ export interface RopeJson {
   readonly rope_theta: number | undefined;
   readonly rope_scaling: RopeParameters | null | undefined;
   readonly rope_parameters: RopeParameters | null | undefined;
+  /** What only a GGUF file says: the layout of its queries and keys, and a divisor of each pair's frequency. */
+  readonly gguf_rope:
+    | { readonly interleaved: boolean; readonly factors: readonly number[] | null }
+    | undefined;
 }
 
 /** transformers 4 wrote `type`, and left it out where nothing is scaled. */
@@ -94,6 +98,7 @@ export const ropeKeys: { readonly [Key in keyof RopeJson]: z.ZodType<RopeJson[Ke
   rope_theta: positive.optional(),
   rope_scaling: ropeObject.optional(),
   rope_parameters: ropeObject.optional(),
+  gguf_rope: z.strictObject({ interleaved: z.boolean(), factors: z.array(positive).nullable() }).optional(),
 };
 
 /** Whichever of the two objects counts. */
@@ -105,7 +110,13 @@ export function ropeParametersOf(json: RopeJson): RopeParameters | null {
 export function readRope(json: RopeJson, defaultTheta: number, maxPositions: number): RopeConfig {
   const given = ropeParametersOf(json);
   const theta = given?.rope_theta ?? json.rope_theta ?? defaultTheta;
-  return { theta, scaling: given ? scalingOf(given, maxPositions) : { kind: "none" }, interleaved: false };
+  const { interleaved = false, factors = null } = json.gguf_rope ?? {};
+  const scaling: RotaryScaling = given ? scalingOf(given, maxPositions) : { kind: "none" };
+  return {
+    theta,
+    scaling: factors ? { kind: "factors", factors, attentionFactor: 1 } : scaling,
+    interleaved,
+  };
 }
 
 function scalingOf(given: RopeParameters, maxPositions: number): RotaryScaling {
