@@ -1,8 +1,9 @@
 import { Command } from "commander";
-import { generate } from "../infer/index.ts";
+import { fail } from "../errors.ts";
+import { type GeneratedToken, generate, type TextPiece, textOf } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
 import { labelFor, modelArgument, openModel, precisionOf, promptIds, resolveModel } from "./model.ts";
-import { openDevice } from "./options.ts";
+import { openDevice, whole } from "./options.ts";
 import { grouped, printJson, remark } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
@@ -10,6 +11,8 @@ interface GenerateFlags extends SamplingFlags {
   readonly ids?: string;
   readonly label?: string;
   readonly precision: string;
+  readonly logprobs?: number;
+  readonly routes?: boolean;
   readonly json?: boolean;
 }
 
@@ -22,7 +25,13 @@ export function generateCommand(): Command {
   return addSamplingFlags(command, { maxTokens: 128 })
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
-    .option("--json", 'print {"ids", "text", "timings"}')
+    .option(
+      "--logprobs <n>",
+      "with --json: log-probabilities of each token and of the n likeliest",
+      whole("--logprobs", 0),
+    )
+    .option("--routes", "with --json: the experts of the position that each token was read from")
+    .option("--json", 'print {"ids", "text", "finish", "timings"}')
     .addHelpText(
       "after",
       '\nExample:\n  conclave generate runs/small-1 "Call me" --max-tokens 64 --temperature 0.7',
@@ -36,40 +45,40 @@ async function runGenerate(
   flags: GenerateFlags,
   command: Command,
 ): Promise<void> {
-  const { json } = flags;
+  const { json, logprobs, routes = false, stop = [] } = flags;
+  if (!json && (routes || logprobs !== undefined))
+    fail("usage", `${routes ? "--routes" : "--logprobs"} is printed with --json`);
   const ctx = context({ precision: precisionOf(flags.precision) });
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const { ids, tokenizer } = await promptIds(path, prompt, flags.ids);
+  if (stop.length > 0 && !tokenizer) fail("usage", "--stop: the model has no tokenizer, and so no text");
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
-  const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
+  const abort = new AbortController();
+  process.once("SIGINT", () => abort.abort());
 
-  const stream = tokenizer?.stream(ids);
-  const written: number[] = [];
+  const tokens = generate(model, ids, {
+    ...samplingOf(flags),
+    alternatives: logprobs,
+    routes,
+    labels: label === undefined ? undefined : ids.map(() => label),
+    ctx,
+    signal: abort.signal,
+  });
+  const written: GeneratedToken[] = [];
   let text = "";
-  let full = false;
-  const write = (piece: string) => {
-    text += piece;
-    if (!json) process.stdout.write(piece);
-  };
+  let finish: TextPiece["finish"] = null;
   if (!json && prompt !== undefined) process.stdout.write(prompt);
   const began = performance.now();
   let first = began;
-  for await (const { id, finish, index } of generate(model, ids, {
-    ...samplingOf(flags),
-    labels: label === undefined ? undefined : ids.map(() => label),
-    ctx,
-    signal: stop.signal,
-  })) {
-    if (index === 0) first = performance.now();
-    written.push(id);
-    full = finish === "positions";
-    if (stream && finish !== "end") write(stream.push(id));
-    else if (!stream && !json) process.stdout.write(`${index ? "," : ""}${id}`);
+  for await (const piece of tokenizer ? textOf(tokens, tokenizer, stop) : idsAsText(tokens)) {
+    if (piece.token?.index === 0) first = performance.now();
+    if (piece.token) written.push(piece.token);
+    text += piece.text;
+    finish = piece.finish ?? finish;
+    if (!json) process.stdout.write(piece.text);
   }
-  if (stream) write(stream.end());
   const ended = performance.now();
   const timings = {
     promptTokens: ids.length,
@@ -77,7 +86,19 @@ async function runGenerate(
     tokens: written.length,
     tokensMs: ended - first,
   };
-  if (json) printJson({ ids: written, text, timings });
+  if (json)
+    printJson({
+      ids: written.map(({ id }) => id),
+      text: tokenizer ? text : "",
+      finish: finish ?? (abort.signal.aborted ? "aborted" : "max-tokens"),
+      timings,
+      ...(logprobs === undefined
+        ? {}
+        : {
+            logprobs: written.map(({ logProbability, alternatives }) => ({ logProbability, alternatives })),
+          }),
+      ...(routes ? { routes: written.map((token) => token.routes) } : {}),
+    });
   else {
     process.stdout.write("\n");
     const rate = written.length > 1 ? ((written.length - 1) / timings.tokensMs) * 1000 : 0;
@@ -85,7 +106,13 @@ async function runGenerate(
       `${written.length} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${ids.length} in ${timings.promptMs.toFixed(0)} ms`,
     );
   }
-  if (full) remark(`ended: the model has ${grouped(model.config.maxPositions)} positions`);
-  if (stop.signal.aborted) process.exitCode = 130;
+  if (finish === "positions") remark(`ended: the model has ${grouped(model.config.maxPositions)} positions`);
+  if (abort.signal.aborted) process.exitCode = 130;
   device.dispose();
+}
+
+/** Ids in place of text, where there is no tokenizer: 1,2,3. */
+async function* idsAsText(tokens: AsyncIterable<GeneratedToken>): AsyncGenerator<TextPiece> {
+  for await (const token of tokens)
+    yield { text: `${token.index > 0 ? "," : ""}${token.id}`, token, finish: token.finish };
 }

@@ -57,6 +57,11 @@ export class PagedCache {
     return this.layers.reduce((sum, layer) => sum + layer.bytes, 0);
   }
 
+  /** Bytes of one position in all layers; 0 before any was stored. */
+  get bytesPerPosition(): number {
+    return this.bytes / Math.max(1, this.layers[0].room * this.pageSize);
+  }
+
   /** An empty sequence. */
   open(): CachedSequence {
     return new Sequence(this.pageSize, this.free);
@@ -152,6 +157,11 @@ class LayerPool {
   constructor(device: Device, pageSize: number) {
     this.device = device;
     this.pageSize = pageSize;
+  }
+
+  /** Pages there are. */
+  get room(): number {
+    return this.pages;
   }
 
   get bytes(): number {

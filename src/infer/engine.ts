@@ -55,9 +55,9 @@ export class Engine {
     return this.requests.length;
   }
 
-  /** Bytes of cached keys and values. */
-  get cacheBytes(): number {
-    return this.cache.bytes;
+  /** Bytes of the keys and values of one position in all layers; 0 before any was read. */
+  get cacheBytesPerPosition(): number {
+    return this.cache.bytesPerPosition;
   }
 
   /** An empty sequence that requests can continue: see {@link Session}. */

@@ -1,0 +1,242 @@
+/** `conclave bench generate`: prompt and decoding rates of a model, beside what the machine allows. */
+import { Command } from "commander";
+import { Engine, type GeneratedToken, type RequestOptions } from "../../infer/index.ts";
+import { type Decoder, parameterCounts, partOf } from "../../models/index.ts";
+import type { Parameter } from "../../nn/index.ts";
+import { byteLength, type Context, context, type Precision, Random } from "../../tensor/index.ts";
+import { modelArgument, openModel, resolveModel } from "../model.ts";
+import { openDevice, whole } from "../options.ts";
+import { bytes, grouped, print, printJson, remark, table } from "../output.ts";
+import { parsePrecision } from "./arguments.ts";
+import { type Machine, machineLine, measureMachine } from "./machine.ts";
+
+interface GenerateFlags {
+  readonly promptTokens: number;
+  readonly tokens: number;
+  readonly batch?: readonly number[];
+  readonly runs: number;
+  readonly dtype: Precision;
+  readonly json?: boolean;
+}
+
+/** The best of some runs with `batch` sequences at once. */
+interface BatchFigures {
+  readonly batch: number;
+  /** Of all sequences' prompts, until the last of them has its first token. */
+  readonly promptTokensPerSecond: number;
+  /** Of all sequences together, after that. */
+  readonly tokensPerSecond: number;
+  readonly bytesPerStep: number;
+  /** What reading `bytesPerStep` at the measured rate would allow. */
+  readonly boundTokensPerSecond: number;
+  /** tokensPerSecond of that bound. */
+  readonly shareOfBandwidth: number;
+  /** The prompts' products of the measured multiply-add rate. */
+  readonly shareOfPeak: number;
+}
+
+export function generateBench(): Command {
+  return new Command("generate")
+    .description("Time reading a prompt and writing tokens.")
+    .argument("<model>", modelArgument)
+    .option("--prompt-tokens <n>", "tokens of each prompt, random ones", whole("--prompt-tokens", 1), 512)
+    .option("--tokens <n>", "tokens to write", whole("--tokens", 2), 128)
+    .option("--batch <n>", "sequences at once; may be given more than once (default: 1)", collectBatch)
+    .option("--runs <n>", "timed runs of each; the best counts", whole("--runs", 1), 3)
+    .option("--dtype <name>", "bf16 or f32 products", parsePrecision, "bf16")
+    .option("--json", "print as JSON")
+    .addHelpText(
+      "after",
+      `
+A step reads each weight it needs once: all but the experts, the distinct experts that its tokens chose (counted in a run of their
+own), a row of the embedding a token, and the keys and values so far. Those bytes at the measured rate of reading memory are the
+bound of decoding that shareOfBandwidth is a share of.
+
+Example:
+  conclave bench generate model.gguf --prompt-tokens 512 --tokens 128 --batch 1 --batch 8`,
+    )
+    .action(runBench);
+}
+
+function collectBatch(text: string, before: readonly number[] = []): number[] {
+  return [...before, whole("--batch", 1)(text)];
+}
+
+async function runBench(argument: string, flags: GenerateFlags, command: Command): Promise<void> {
+  const path = await resolveModel(argument);
+  const { device } = await openDevice(command);
+  const machine = await measureMachine(device);
+  const began = performance.now();
+  const model = await openModel(path, device);
+  const openMs = performance.now() - began;
+  const results: BatchFigures[] = [];
+  for (const batch of flags.batch ?? [1]) {
+    remark(`timing ${batch} x (${flags.promptTokens} + ${flags.tokens} tokens) ...`);
+    results.push(await figuresOf(model, batch, flags, machine));
+  }
+  const counts = parameterCounts(model);
+  const { batch: _, ...first } = results[0];
+  const residentBytes = process.memoryUsage().rss;
+  const about = { parameters: counts.total, active: counts.active, weightBytes: weightBytes(model) };
+  if (flags.json)
+    printJson({
+      ...first,
+      openMs,
+      residentBytes,
+      promptTokens: flags.promptTokens,
+      tokens: flags.tokens,
+      dtype: flags.dtype,
+      model: about,
+      machine,
+      batches: results,
+    });
+  else {
+    print(machineLine(machine));
+    print(
+      `${grouped(about.parameters)} parameters, ${grouped(about.active)} active, ${bytes(about.weightBytes)}; opened in ${openMs.toFixed(0)} ms, ${bytes(residentBytes)} resident\n`,
+    );
+    print(
+      table(
+        ["sequences", "prompt tokens/s", "of peak", "tokens/s", "bytes a step", "bound tokens/s", "of bound"],
+        results.map((r) => [
+          String(r.batch),
+          r.promptTokensPerSecond.toFixed(1),
+          percent(r.shareOfPeak),
+          r.tokensPerSecond.toFixed(1),
+          bytes(r.bytesPerStep),
+          r.boundTokensPerSecond.toFixed(1),
+          percent(r.shareOfBandwidth),
+        ]),
+      ),
+    );
+  }
+  model.dispose();
+  device.dispose();
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
+
+async function figuresOf(
+  model: Decoder,
+  batch: number,
+  { promptTokens, tokens, runs, dtype }: GenerateFlags,
+  machine: Machine,
+): Promise<BatchFigures> {
+  const prompts = Array.from({ length: batch }, (_, i) => {
+    const random = new Random(i, "bench");
+    return Array.from({ length: promptTokens }, () => random.integer(model.config.vocabulary));
+  });
+  const ctx = context({ precision: dtype });
+  const options: RequestOptions = { maxTokens: tokens, eosIds: [] };
+  const counted = await countExperts(model, prompts, options, ctx);
+  let promptMs = Number.POSITIVE_INFINITY;
+  let tokenMs = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < runs; run++) {
+    const times = await timeRun(model, prompts, options, ctx);
+    promptMs = Math.min(promptMs, times.promptMs);
+    tokenMs = Math.min(tokenMs, times.tokenMs);
+  }
+  const bytesPerStep =
+    sharedBytes(model) +
+    counted.experts.reduce((sum, { layer, distinct }) => sum + distinct * expertBytes(model, layer), 0) +
+    batch * (counted.cacheBytesPerPosition * (promptTokens + tokens / 2));
+  const tokensPerSecond = 1000 / tokenMs;
+  const boundTokensPerSecond = (batch * machine.readGBs * 1e9) / bytesPerStep;
+  const flopsPerToken = 2 * parameterCounts(model).activeWithoutEmbedding;
+  const promptTokensPerSecond = (1000 * batch * promptTokens) / promptMs;
+  return {
+    batch,
+    promptTokensPerSecond,
+    tokensPerSecond,
+    bytesPerStep: Math.round(bytesPerStep),
+    boundTokensPerSecond,
+    shareOfBandwidth: tokensPerSecond / boundTokensPerSecond,
+    shareOfPeak: (promptTokensPerSecond * flopsPerToken) / (machine.fmaGflops * 1e9),
+  };
+}
+
+/** Milliseconds until every sequence has its first token, and for each token after that. */
+async function timeRun(
+  model: Decoder,
+  prompts: readonly (readonly number[])[],
+  options: RequestOptions,
+  ctx: Context,
+): Promise<{ promptMs: number; tokenMs: number }> {
+  const engine = new Engine(model, { ctx, maxBatch: prompts.length, ahead: options.maxTokens });
+  const began = performance.now();
+  let waiting = prompts.length;
+  let promptsRead = began;
+  let after = 0;
+  await Promise.all(
+    prompts.map(async (ids) => {
+      for await (const { index } of engine.add(ids, options)) {
+        if (waiting === 0) after++;
+        else if (index === 0 && --waiting === 0) promptsRead = performance.now();
+      }
+    }),
+  );
+  const ended = performance.now();
+  await engine.dispose();
+  return { promptMs: promptsRead - began, tokenMs: (ended - promptsRead) / after };
+}
+
+interface Counted {
+  /** For each mixture layer, the mean number of distinct experts a step of decoding takes. */
+  readonly experts: readonly { readonly layer: number; readonly distinct: number }[];
+  readonly cacheBytesPerPosition: number;
+}
+
+async function countExperts(
+  model: Decoder,
+  prompts: readonly (readonly number[])[],
+  options: RequestOptions,
+  ctx: Context,
+): Promise<Counted> {
+  const engine = new Engine(model, { ctx, maxBatch: prompts.length, ahead: options.maxTokens });
+  const steps: GeneratedToken[][] = [];
+  await Promise.all(
+    prompts.map(async (ids) => {
+      for await (const token of engine.add(ids, { ...options, routes: true })) {
+        steps[token.index] ??= [];
+        steps[token.index].push(token);
+      }
+    }),
+  );
+  // A page is as large in every layer; pools are doubled, so their bytes are no measure of a position.
+  const cacheBytesPerPosition = engine.cacheBytesPerPosition;
+  await engine.dispose();
+  const decoding = steps.slice(1);
+  const experts = model.routers.map(({ layer, spec }) => {
+    const distinct = decoding.map((tokens) => {
+      const routes = tokens.flatMap((token) => token.routes!.filter((route) => route.layer === layer));
+      return routes.length > 0 ? new Set(routes.flatMap((route) => route.experts)).size : spec.experts;
+    });
+    return { layer, distinct: distinct.reduce((a, b) => a + b, 0) / decoding.length };
+  });
+  return { experts, cacheBytesPerPosition };
+}
+
+function bytesOf(parameter: Parameter): number {
+  const pieces = parameter.pieces ?? [parameter.value];
+  return pieces.reduce((sum, piece) => sum + byteLength(piece.shape, piece.dtype), 0);
+}
+
+function weightBytes(model: Decoder): number {
+  return [...model.tensors()].reduce((sum, [, parameter]) => sum + bytesOf(parameter), 0);
+}
+
+/** What every step reads: all but the experts, and of an embedding that is not the head as good as nothing. */
+function sharedBytes(model: Decoder): number {
+  let sum = 0;
+  for (const [name, parameter] of model.tensors()) {
+    const part = partOf(name);
+    if (part !== "experts" && (part !== "embedding" || model.tied)) sum += bytesOf(parameter);
+  }
+  return sum;
+}
+
+/** One expert of a block. */
+function expertBytes(model: Decoder, layer: number): number {
+  const { experts } = model.blocks[layer].moe!;
+  return [...experts.tensors()].reduce((sum, [, parameter]) => sum + bytesOf(parameter), 0) / experts.count;
+}
