@@ -74,3 +74,24 @@ test.each([
   expect(code).toBe(2);
   expect(stderr).toContain(message);
 });
+
+test("generate: what a step reads bounds its rate, and grows with the distinct experts of more sequences", async () => {
+  const model = new URL("../golden/mixtral", import.meta.url).pathname;
+  const sizes = ["--prompt-tokens", "9", "--tokens", "4", "--batch", "1", "--batch", "3"];
+  const { code, stdout, stderr } = await bench("generate", model, ...sizes, "--runs", "1", "--json");
+  expect(code, stderr).toBe(0);
+  const { batches, machine, model: about, ...top } = JSON.parse(stdout);
+  expect(batches.map(({ batch }: Figures) => batch)).toEqual([1, 3]);
+  const { weightBytes } = about;
+  for (const one of batches) {
+    const { batch, bytesPerStep, boundTokensPerSecond, tokensPerSecond, shareOfBandwidth, shareOfPeak } = one;
+    expect(boundTokensPerSecond).toBeCloseTo((batch * machine.readGBs * 1e9) / bytesPerStep, 6);
+    expect(shareOfBandwidth).toBeCloseTo(tokensPerSecond / boundTokensPerSecond, 6);
+    expect(shareOfPeak).toBeGreaterThan(0);
+    expect(bytesPerStep).toBeLessThan(1.5 * weightBytes);
+  }
+  expect(batches[1].bytesPerStep).toBeGreaterThan(batches[0].bytesPerStep);
+  expect(top).toMatchObject({ promptTokens: 9, tokens: 4, dtype: "bf16" });
+  for (const name of ["promptTokensPerSecond", "tokensPerSecond", "openMs", "residentBytes"])
+    expect(top[name], name).toBeGreaterThan(0);
+});

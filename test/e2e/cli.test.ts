@@ -104,6 +104,15 @@ describe("a trained run", () => {
     expect(JSON.parse(b.stdout).ids).toEqual(result.ids);
   });
 
+  test("ends a text before a stop string", async () => {
+    const args = ["generate", "run", "The", "--max-tokens", "24", "--temperature", "0", "--json"];
+    const { text } = JSON.parse((await conclave(...args)).stdout);
+    const stop = text.slice(5, 9);
+    const cut = JSON.parse((await conclave(...args, "--stop", "never", "--stop", stop)).stdout);
+    expect(cut.text).toBe(text.slice(0, text.indexOf(stop)));
+    expect(cut.finish).toBe("stop");
+  });
+
   test("writes logits as NumPy float32 [T, V]", async () => {
     const { code } = await conclave("logits", "run", "--ids", "1,2,3", "--out", "logits.npy");
     expect(code).toBe(0);
