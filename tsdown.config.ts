@@ -1,7 +1,14 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: ["src/*.ts", "src/*/index.ts", "src/cli/main.ts", "src/kernels/threads.*.ts", "!src/**/*.test.ts"],
+  entry: [
+    "src/*.ts",
+    "src/*/index.ts",
+    "src/cli/main.ts",
+    "src/cli/bench/workloads.ts",
+    "src/kernels/threads.*.ts",
+    "!src/**/*.test.ts",
+  ],
   format: "esm",
   platform: "neutral",
   target: "es2023",

@@ -1,4 +1,4 @@
-import type { Device } from "../../tensor/index.ts";
+import { type Device, scope, Tape, type Tensor } from "../../tensor/index.ts";
 
 /** One pass of a benchmark, timed. */
 export interface Timing {
@@ -51,4 +51,26 @@ export async function timing(
     shareOfPeak: gflops / peakGflops,
     peakBytes: device.memory.peak - before,
   };
+}
+
+/** Memory of one forward and backward pass, besides what stood before it. */
+export interface StepMemory {
+  /** Between the passes: what gradients read. */
+  readonly savedBytes: number;
+  /** Gradients of weights, which have a place of their own throughout. */
+  readonly gradientBytes: number;
+  /** The most there was at once, gradients of weights included. */
+  readonly peakBytes: number;
+}
+
+export function stepMemory(device: Device, gradientBytes: number, lossOf: () => Tensor): StepMemory {
+  return scope(() => {
+    const before = device.memory.live;
+    device.resetPeak();
+    const tape = new Tape();
+    const loss = tape.run(lossOf);
+    const savedBytes = device.memory.live - before;
+    tape.backward(loss);
+    return { savedBytes, gradientBytes, peakBytes: device.memory.peak - before + gradientBytes };
+  });
 }

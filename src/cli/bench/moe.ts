@@ -12,6 +12,7 @@ import {
   scope,
   sum,
   Tape,
+  type Tensor,
   tensor,
   watch,
 } from "../../tensor/index.ts";
@@ -19,7 +20,7 @@ import { openDevice, whole } from "../options.ts";
 import { bytes, print, printJson, remark, table } from "../output.ts";
 import { numbers, parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine } from "./machine.ts";
-import { type Pass, type Timing, timing } from "./measure.ts";
+import { type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 
 export interface MoeShape {
   readonly D: number;
@@ -87,6 +88,7 @@ async function runMoe(flags: MoeFlags, command: Command): Promise<void> {
 /** A layer with its input, ready to run: what `bench moe` and bench/peers time. */
 export interface MoeWorkload {
   readonly passes: Readonly<Record<PassName, Pass>>;
+  memory(): StepMemory;
   dispose(): void;
 }
 
@@ -100,6 +102,7 @@ export function moeWorkload(device: Device, shape: MoeShape, precision: Precisio
   const x_TD = watch(tensor(device, random.normals(T * D), [T, D]), (grad) => grad.dispose());
   const dy_TD = tensor(device, random.normals(T * D), [T, D]);
   const ctx = context({ precision });
+  const loss = (): Tensor => sum(mul(layer.forward(x_TD, ctx).y, dy_TD));
   // Three products of 2*D*F a routed row forward, twice that backward.
   const flops = 6 * D * F * T * K;
   return {
@@ -110,10 +113,12 @@ export function moeWorkload(device: Device, shape: MoeShape, precision: Precisio
         body: () =>
           scope(() => {
             const tape = new Tape();
-            tape.backward(tape.run(() => sum(mul(layer.forward(x_TD, ctx).y, dy_TD))));
+            tape.backward(tape.run(loss));
+            arena.clearGradients();
           }),
       },
     },
+    memory: () => stepMemory(device, 4 * arena.grads.size, loss),
     dispose() {
       for (const made of [x_TD, dy_TD, arena]) made.dispose();
     },

@@ -2,13 +2,29 @@
 import { Command } from "commander";
 import { fail } from "../../errors.ts";
 import { parameterCounts } from "../../models/index.ts";
-import { Device, type Precision, Random } from "../../tensor/index.ts";
-import { type Json, Learner, modelOf, resolveConfig, type TrainConfig } from "../../train/index.ts";
+import {
+  context,
+  crossEntropy,
+  Device,
+  mean,
+  type Precision,
+  Random,
+  type Tensor,
+  tensor,
+} from "../../tensor/index.ts";
+import {
+  type Json,
+  Learner,
+  modelOf,
+  resolveConfig,
+  type TrainConfig,
+  trainingBatch,
+} from "../../train/index.ts";
 import { openDevice, whole } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, short, table } from "../output.ts";
 import { parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine } from "./machine.ts";
-import { type Pass, type Timing, timing } from "./measure.ts";
+import { type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 import { type Profile, ProfiledKernels } from "./profile.ts";
 
 export type TrainModelName = "small" | "deep";
@@ -110,6 +126,8 @@ export interface TrainWorkload {
   readonly parameters: number;
   readonly activeParameters: number;
   readonly stateBytes: number;
+  /** Of a pass without the routers' losses. */
+  memory(): StepMemory;
   dispose(): void;
 }
 
@@ -127,11 +145,20 @@ export function trainWorkload(device: Device, config: TrainConfig): TrainWorkloa
   // A product with every active weight and, where a token looks at half the window, two with its keys and values; twice that backward.
   const perToken = 6 * activeWithoutEmbedding + 6 * layers * heads * headDim * sequence;
   let step = 0;
+  const loss = (): Tensor => {
+    const { inputs, targets } = trainingBatch(corpus.train, config.data, config.seed, 1);
+    const { logits_TV } = model.forward(
+      tensor(device, inputs, [batch, sequence]),
+      context({ precision: config.precision }),
+    );
+    return mean(crossEntropy(logits_TV, tensor(device, targets)));
+  };
   return {
     pass: { flops: perToken * batch * sequence, body: () => learner.step(++step) },
     parameters: total,
     activeParameters: active,
     stateBytes: device.memory.live - before,
+    memory: () => stepMemory(device, 4 * learner.optimizer.arena.grads.size, loss),
     dispose: () => learner.dispose(),
   };
 }
