@@ -47,15 +47,20 @@ def part(name):
     raise ValueError(name)
 
 
-counts = {}
-for key, (model_type, options) in models.items():
-    with torch.device("meta"):
-        model = auto.get(model_type, AutoModelForCausalLM).from_config(AutoConfig.for_model(model_type, **options))
+def count(model):
     parts = {}
     for name, p in model.named_parameters():
         parts[part(name)] = parts.get(part(name), 0) + p.numel()
     for name, b in model.named_buffers():  # DeepSeek-V3's selection bias is kept in the file, but is no torch parameter
         if name.endswith("e_score_correction_bias"):
             parts["router"] += b.numel()
-    counts[key] = {"total": sum(parts.values()), **parts}
-print(json.dumps(counts, indent=1))
+    return {"total": sum(parts.values()), **parts}
+
+
+if __name__ == "__main__":
+    counts = {}
+    for key, (model_type, options) in models.items():
+        with torch.device("meta"):
+            model = auto.get(model_type, AutoModelForCausalLM).from_config(AutoConfig.for_model(model_type, **options))
+        counts[key] = count(model)
+    print(json.dumps(counts, indent=1))

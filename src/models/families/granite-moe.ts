@@ -85,13 +85,15 @@ const schema = z.strictObject({
   residual_multiplier: factor,
   logits_scaling: factor,
   attention_bias: z.boolean().default(false),
-  shared_intermediate_size: z.int().min(0).optional(),
 });
+const sharedSchema = z.strictObject({ ...schema.shape, shared_intermediate_size: z.int().min(0) });
 const defaults: FamilyDefaults = { kvHeads: "heads", ropeTheta: 10_000, normEps: 1e-6 };
 
 /** Reads the config.json of a GraniteMoeForCausalLM or GraniteMoeSharedForCausalLM. Errors: "config". */
 export function readGraniteMoe(json: unknown, source = "config.json"): GraniteMoeConfig {
-  const parsed = parseConfig(schema, json, source);
+  const parsed = isShared(json)
+    ? parseConfig(sharedSchema, json, source)
+    : { ...parseConfig(schema, json, source), shared_intermediate_size: 0 };
   const { num_local_experts: experts, num_experts_per_tok: k } = parsed;
   checkPicks(k, experts, source, "num_local_experts");
   return {
@@ -104,8 +106,12 @@ export function readGraniteMoe(json: unknown, source = "config.json"): GraniteMo
     residualScale: parsed.residual_multiplier,
     logitDivisor: parsed.logits_scaling,
     attentionBias: parsed.attention_bias,
-    sharedHidden: parsed.shared_intermediate_size ?? 0,
+    sharedHidden: parsed.shared_intermediate_size,
   };
+}
+
+function isShared(json: unknown): boolean {
+  return (json as { model_type?: unknown } | null)?.model_type === "granitemoeshared";
 }
 
 /** The config.json of a GraniteMoe, shared where it has such an expert. Errors: "model" where it cannot say the routing. */

@@ -47,7 +47,12 @@ function qwen2Block(config: Qwen2Config, rotary: Rotary, layer: number): PreNorm
   });
 }
 
-const schema = z.strictObject({ ...decoderKeys, ...windowKeys, intermediate_size: size });
+const schema = z.strictObject({
+  ...decoderKeys,
+  ...windowKeys,
+  intermediate_size: size,
+  use_mrope: z.literal(false, "positions of images are not supported").optional(),
+});
 const defaults: FamilyDefaults = { kvHeads: 32, ropeTheta: 10_000, normEps: 1e-6 };
 
 /** Reads the config.json of a Qwen2ForCausalLM. Errors: "config". */
