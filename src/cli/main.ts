@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench/index.ts";
+import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
@@ -26,6 +27,7 @@ const program = new Command("conclave")
 for (const make of [
   trainCommand,
   generateCommand,
+  chatCommand,
   logitsCommand,
   paramsCommand,
   routeCommand,

@@ -48,6 +48,11 @@ export class ChatTemplate {
     if (this.parsed.size === 0) fail("template", `${parts.name} holds no chat template`);
   }
 
+  /** Variables such as bos_token, with the tokens' texts. */
+  get specialTokens(): Readonly<Record<string, string>> {
+    return this.parts.specialTokens;
+  }
+
   /**
    * The text of a conversation. It names its begin-of-text token itself: encode it without adding special tokens.
    * Errors: template, with the words of the template where it refuses the conversation.

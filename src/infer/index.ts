@@ -1,4 +1,5 @@
 export { type CachedSequence, PagedCache, type SequenceRows } from "./cache.ts";
+export { type AnswerOptions, Chat, type ChatSetup } from "./chat.ts";
 export { Engine, type EngineOptions } from "./engine.ts";
 export { type BatchToken, generate, generateBatch, logits } from "./generate.ts";
 export type {

@@ -1,0 +1,213 @@
+import { createInterface, type Interface } from "node:readline";
+import { Command } from "commander";
+import pc from "picocolors";
+import { ConclaveError, fail } from "../errors.ts";
+import { loadChatTemplate, loadTokenizer, readText, writeFileAtomic } from "../formats/files.ts";
+import { ChatTemplate } from "../formats/index.ts";
+import { type AnswerOptions, Chat } from "../infer/index.ts";
+import { context } from "../tensor/index.ts";
+import { labelFor, modelArgument, openModel, precisionOf, resolveModel } from "./model.ts";
+import { openDevice } from "./options.ts";
+import { grouped, print, printJson, remark, reportError } from "./output.ts";
+import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
+
+interface ChatFlags extends SamplingFlags {
+  readonly system?: string;
+  readonly template?: string;
+  readonly label?: string;
+  readonly precision: string;
+  readonly json?: boolean;
+}
+
+export function chatCommand(): Command {
+  const command = new Command("chat")
+    .description("Talk with a chat model. Lines of a pipe are questions, answered one by one.")
+    .argument("<model>", modelArgument)
+    .option("--system <text>", "tells the model how to behave")
+    .option("--template <file>", "chat template (Jinja) to use in place of the model's");
+  return addSamplingFlags(command, { maxTokens: 1024 })
+    .option("--label <name>", "what the tokens are, for a model that routes by label")
+    .option("--precision <name>", "bf16 or f32 matrix products", "f32")
+    .option("--json", 'print {"ids", "text", "finish", "promptTokens"} for each answer')
+    .addHelpText(
+      "after",
+      `\nWhile you talk:\n${commandHelp}\n\nExample:\n  conclave chat allenai/OLMoE-1B-7B-0924-Instruct --system "Be brief."`,
+    )
+    .action(runChat);
+}
+
+const commandHelp = [
+  "  /reset          begin anew",
+  "  /system TEXT    begin anew under these instructions",
+  "  /retry          take the last answer back and ask again",
+  "  /save FILE      write the conversation as JSON",
+  "  /help           this list",
+  "  /quit           end, as Ctrl-D and pressing Ctrl-C twice do; Ctrl-C once stops an answer",
+].join("\n");
+
+async function runChat(argument: string, flags: ChatFlags, command: Command): Promise<void> {
+  const ctx = context({ precision: precisionOf(flags.precision) });
+  const path = await resolveModel(argument);
+  const template = await templateOf(path, argument, flags.template);
+  const tokenizer = await loadTokenizer(path);
+  const { device } = await openDevice(command);
+  const model = await openModel(path, device);
+  const label = labelFor(model, flags.label);
+  const chat = new Chat(model, { tokenizer, template, system: flags.system, label, ctx });
+  try {
+    await new Talk(chat, argument, flags, model.config.maxPositions).run();
+  } finally {
+    await chat.dispose();
+    device.dispose();
+  }
+}
+
+async function templateOf(path: string, argument: string, file: string | undefined): Promise<ChatTemplate> {
+  const own = await loadChatTemplate(path).catch((error: unknown) => {
+    if (file === undefined) throw error;
+  });
+  if (file === undefined)
+    return (
+      own ??
+      fail("template", `${argument} has no chat template: it was not trained to chat, or the file is gone`)
+    );
+  const templates = new Map([["default", await readText(file)]]);
+  return new ChatTemplate({ templates, specialTokens: own?.specialTokens ?? {}, name: file });
+}
+
+/** Reads questions, writes answers. */
+class Talk {
+  private readonly chat: Chat;
+  private readonly model: string;
+  private readonly flags: ChatFlags;
+  private readonly positions: number;
+  private readonly watched = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  /** Ends the answer under way. */
+  private stop: AbortController | null = null;
+  private leaving = false;
+  private turn = 0;
+
+  constructor(chat: Chat, model: string, flags: ChatFlags, positions: number) {
+    this.chat = chat;
+    this.model = model;
+    this.flags = flags;
+    this.positions = positions;
+  }
+
+  async run(): Promise<void> {
+    const lines = createInterface({
+      input: process.stdin,
+      output: this.watched ? process.stdout : undefined,
+      prompt: "> ",
+    });
+    // On a terminal readline hears Ctrl-C, elsewhere the process does.
+    const interrupt = () => this.interrupt(lines);
+    if (this.watched) lines.on("SIGINT", interrupt);
+    else process.on("SIGINT", interrupt);
+    if (this.watched) remark(pc.dim("/help lists what you can type; Ctrl-D ends."));
+    if (this.watched) lines.prompt();
+    try {
+      for await (const line of lines) {
+        this.leaving = false;
+        if (!(await this.take(line.trim()))) break;
+        if (this.watched) lines.prompt();
+      }
+    } finally {
+      process.off("SIGINT", interrupt);
+      lines.close();
+    }
+  }
+
+  private interrupt(lines: Interface): void {
+    if (this.stop) {
+      this.stop.abort();
+      if (this.watched) return;
+    } else if (this.watched && !this.leaving) {
+      this.leaving = true;
+      remark(pc.dim("\n(Ctrl-C again ends)"));
+      lines.prompt();
+      return;
+    }
+    if (!this.watched) process.exitCode = 130;
+    lines.close();
+  }
+
+  /** Does what a line says; false when it ends the talk. On a terminal a failure is told and the talk goes on. */
+  private async take(line: string): Promise<boolean> {
+    if (line === "/quit" || line === "/exit") return false;
+    try {
+      if (line.startsWith("/")) await this.obey(line);
+      else if (line !== "") await this.ask(line);
+    } catch (error) {
+      if (!this.watched || !(error instanceof ConclaveError)) throw error;
+      reportError(error, false);
+    }
+    return true;
+  }
+
+  private async obey(line: string): Promise<void> {
+    const [, word = "", rest = ""] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? [];
+    if (word === "help") remark(commandHelp);
+    else if (word === "reset") this.chat.reset();
+    else if (word === "system") this.chat.reset(rest);
+    else if (word === "retry") await this.ask(this.chat.takeBack());
+    else if (word === "save" && rest !== "") await this.save(rest);
+    else
+      fail(
+        "usage",
+        `/${word}${word === "save" ? " takes a file" : ": there is no such command"}`,
+        "/help lists them",
+      );
+  }
+
+  private async save(file: string): Promise<void> {
+    const conversation = { model: this.model, messages: this.chat.messages };
+    await writeFileAtomic(file, `${JSON.stringify(conversation, null, 2)}\n`);
+    remark(`wrote ${file}`);
+  }
+
+  private async ask(text: string): Promise<void> {
+    const stop = new AbortController();
+    this.stop = stop;
+    const sampling = samplingOf(this.flags);
+    // Each turn draws anew, and the same talk with the same seed reads the same.
+    const options: AnswerOptions = {
+      ...sampling,
+      seed: (sampling.seed ?? 0) + this.turn++,
+      signal: stop.signal,
+    };
+    const ids: number[] = [];
+    let answer = "";
+    let reason: string | null = null;
+    let began = 0;
+    try {
+      for await (const piece of this.chat.answer(text, options)) {
+        if (piece.token) {
+          began ||= performance.now();
+          ids.push(piece.token.id);
+        }
+        answer += piece.text;
+        reason = piece.finish;
+        if (!this.flags.json) process.stdout.write(piece.text);
+      }
+    } finally {
+      this.stop = null;
+      if (!this.flags.json && answer !== "") print("");
+    }
+    if (this.flags.json)
+      printJson({ ids, text: answer, finish: reason, promptTokens: this.chat.promptTokens });
+    if (this.watched) this.tell(ids.length, performance.now() - began, reason);
+  }
+
+  private tell(tokens: number, milliseconds: number, reason: string | null): void {
+    const rate = tokens > 1 ? `, ${((1000 * (tokens - 1)) / milliseconds).toFixed(0)} tokens/s` : "";
+    const room = `${grouped(this.chat.length)} of ${grouped(this.positions)} positions`;
+    const cut =
+      reason === "max-tokens"
+        ? "; cut at --max-tokens"
+        : reason === "positions"
+          ? "; no room left: /reset"
+          : "";
+    remark(pc.dim(`${tokens} tokens${rate}; ${room}${cut}`));
+  }
+}
