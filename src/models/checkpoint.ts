@@ -144,9 +144,11 @@ function planReading(model: Decoder, layout: FileLayout, store: TensorStore): Pl
   return plan;
 }
 
-/** A second copy of a tied embedding, and the angles of the rotary embedding that old files carry. */
+/** A second copy of a tied embedding, the angles of the rotary embedding that old files carry, and what the model leaves out. */
 function isRedundant(file: string, model: Decoder): boolean {
-  return (model.tied && file === "lm_head.weight") || file.endsWith("rotary_emb.inv_freq");
+  return (
+    (model.tied && file === "lm_head.weight") || file.endsWith("rotary_emb.inv_freq") || model.leavesOut(file)
+  );
 }
 
 function checkPart(part: PlacedPart, name: string, store: TensorStore): void {

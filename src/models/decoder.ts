@@ -15,7 +15,6 @@ import {
   type Module,
   type NamedParameter,
   RmsNorm,
-  type Rotary,
   type Sequence,
   within,
 } from "../nn/index.ts";
@@ -68,8 +67,8 @@ export interface ModelOutput {
 /** What a family builds its decoder from. */
 export interface DecoderParts {
   readonly block: (layer: number) => Block;
-  /** Those that the blocks share; disposed of with the model. */
-  readonly rotaries: readonly Rotary[];
+  /** What the blocks share and the model disposes of: rotaries, tables of positions. */
+  readonly shared: readonly { dispose(): void }[];
   /** Multiplies what the embedding gives (Granite); default 1. */
   readonly embeddingScale?: number;
   /** Multiplies the logits; default 1. */
@@ -85,18 +84,18 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   readonly norm: RmsNorm;
   /** Null where the embedding is the head. */
   readonly head: Linear | null;
-  private readonly rotaries: readonly Rotary[];
+  private readonly shared: DecoderParts["shared"];
   private readonly embeddingScale: number;
   private readonly logitScale: number;
 
-  constructor(config: Config, { block, rotaries, embeddingScale = 1, logitScale = 1 }: DecoderParts) {
+  constructor(config: Config, { block, shared, embeddingScale = 1, logitScale = 1 }: DecoderParts) {
     const { vocabulary, width, layers, initStd, normEps, tied } = config;
     this.config = config;
     this.embedding = new Embedding(vocabulary, width, initStd);
     this.blocks = Array.from({ length: layers }, (_, layer) => block(layer));
     this.norm = new RmsNorm(width, normEps);
     this.head = tied ? null : new Linear(width, vocabulary, { std: initStd });
-    this.rotaries = rotaries;
+    this.shared = shared;
     this.embeddingScale = embeddingScale;
     this.logitScale = logitScale;
   }
@@ -127,6 +126,11 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
       active += weights * activeShare(moe.router.spec);
     }
     return total === 0 ? 1 : active / total;
+  }
+
+  /** Whether a tensor of its files is for what it does not do: a vision tower, or layers for drafting. It is not read. */
+  leavesOut(_file: string): boolean {
+    return false;
   }
 
   get tied(): boolean {
@@ -176,7 +180,7 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   /** Gives the memory of its weights back. An arena they lie in is its maker's to free. */
   dispose(): void {
     for (const [, parameter] of this.tensors()) parameter.dispose();
-    for (const rotary of this.rotaries) rotary.dispose();
+    for (const one of this.shared) one.dispose();
   }
 
   private wholeSequences(ids: Tensor): Sequence {

@@ -1,5 +1,7 @@
 import { fail } from "../errors.ts";
 import type { Decoder } from "./decoder.ts";
+import { DeepseekV2Model, readDeepseekV2 } from "./families/deepseek-v2.ts";
+import { DeepseekV3Model, readDeepseekV3 } from "./families/deepseek-v3.ts";
 import { GraniteMoeModel, readGraniteMoe } from "./families/granite-moe.ts";
 import { LlamaModel, readLlama } from "./families/llama.ts";
 import { MistralModel, readMistral } from "./families/mistral.ts";
@@ -61,6 +63,16 @@ export const families = {
     architectures: ["GraniteMoeSharedForCausalLM"],
     describe: (json: unknown, source: string): GraniteMoeModel =>
       new GraniteMoeModel(readGraniteMoe(json, source)),
+  },
+  deepseek_v2: {
+    architectures: ["DeepseekV2ForCausalLM"],
+    describe: (json: unknown, source: string): DeepseekV2Model =>
+      new DeepseekV2Model(readDeepseekV2(json, source)),
+  },
+  deepseek_v3: {
+    architectures: ["DeepseekV3ForCausalLM"],
+    describe: (json: unknown, source: string): DeepseekV3Model =>
+      new DeepseekV3Model(readDeepseekV3(json, source)),
   },
 } as const;
 

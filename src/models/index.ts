@@ -35,6 +35,9 @@ export {
   type HiddenStates,
   type ModelOutput,
 } from "./decoder.ts";
+export type { DeepseekConfig } from "./deepseek.ts";
+export { DeepseekV2Model, readDeepseekV2, writeDeepseekV2 } from "./families/deepseek-v2.ts";
+export { DeepseekV3Model, readDeepseekV3, writeDeepseekV3 } from "./families/deepseek-v3.ts";
 export {
   type GraniteMoeConfig,
   GraniteMoeModel,

@@ -56,7 +56,8 @@ export function sameRouting(a: RoutingSpec, b: RoutingSpec): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-function mustSay(routing: RoutingSpec, sayable: RoutingSpec, family: string): void {
+/** Errors: "model", where `routing` is not what the family's config can say. */
+export function mustSay(routing: RoutingSpec, sayable: RoutingSpec, family: string): void {
   if (sameRouting(routing, sayable)) return;
   const keys = (Object.keys(sayable) as (keyof RoutingSpec)[]).filter(
     (key) => JSON.stringify(routing[key]) !== JSON.stringify(sayable[key]),

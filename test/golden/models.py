@@ -20,8 +20,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM,
+    DeepseekV2Config,
+    DeepseekV3Config,
+    GptOssConfig,
     GraniteMoeConfig,
     GraniteMoeSharedConfig,
+    Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
     MixtralConfig,
@@ -46,6 +50,9 @@ window = dict(use_sliding_window=True, sliding_window=9)
 llama3 = dict(rope_type="llama3", rope_theta=10000.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=32)
 yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=40)
+magnified = yarn | dict(mscale=0.8, mscale_all_dim=1.2)
+latent = dict(num_key_value_heads=4, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=12, intermediate_size=40,
+              moe_intermediate_size=12, first_k_dense_replace=1, n_routed_experts=8, num_experts_per_tok=3)
 linear = dict(rope_type="linear", rope_theta=10000.0, factor=2.5)
 
 # name: (config, dtype of the file, whether experts lie fused in it)
@@ -80,6 +87,24 @@ FIXTURES = {
     "granite-moe-shared": (GraniteMoeSharedConfig(**common, intermediate_size=16, shared_intermediate_size=20, num_local_experts=4,
         num_experts_per_tok=2, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.5, logits_scaling=2.0,
         attention_bias=True), "bf16", False),
+    "deepseek-v2": (DeepseekV2Config(**common | latent, q_lora_rank=None, n_shared_experts=2, topk_method="greedy"), "bf16", False),
+    "deepseek-v2-groups-yarn": (DeepseekV2Config(**common | latent | dict(num_attention_heads=3, num_key_value_heads=3, hidden_size=24), q_lora_rank=10,
+        n_shared_experts=1, topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=2.5, rope_parameters=magnified,
+        tie_word_embeddings=True), "bf16", True),
+    "deepseek-v3": (DeepseekV3Config(**common | latent, q_lora_rank=10, n_shared_experts=1, n_group=4, topk_group=2, num_mtp_layers=0,
+        rope_parameters=magnified), "bf16", False),
+    "deepseek-v3-plain": (DeepseekV3Config(**common | latent | dict(first_k_dense_replace=0), q_lora_rank=None, n_shared_experts=2, n_group=1, topk_group=1,
+        norm_topk_prob=False, routed_scaling_factor=1.5, rope_interleave=False, attention_bias=True), "bf16", False),
+    "gpt-oss": (GptOssConfig(**common | dict(num_hidden_layers=3), head_dim=12, intermediate_size=20, num_local_experts=4, num_experts_per_tok=2,
+        sliding_window=9, rope_parameters=yarn | dict(truncate=False)), "bf16", False),
+    "gpt-oss-tied": (GptOssConfig(**common | dict(num_attention_heads=6, tie_word_embeddings=True), head_dim=8, intermediate_size=16, num_local_experts=5,
+        num_experts_per_tok=3, sliding_window=5, layer_types=["full_attention", "sliding_attention"], attention_bias=False), "bf16", False),
+    "llama4": (Llama4TextConfig(**common | dict(num_hidden_layers=4), head_dim=12, intermediate_size=16, intermediate_size_mlp=40, num_local_experts=4,
+        interleave_moe_layer_step=2, no_rope_layer_interval=2, attention_chunk_size=16, floor_scale=8, attn_scale=0.4, rope_parameters=llama3),
+        "bf16", False),
+    "llama4-top2-tied": (Llama4TextConfig(**common | dict(num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=1, tie_word_embeddings=True), head_dim=8,
+        intermediate_size=16, intermediate_size_mlp=24, num_local_experts=6, num_experts_per_tok=2, moe_layers=[0, 2], no_rope_layers=[1, 1, 0], attention_chunk_size=24,
+        attn_temperature_tuning=False, use_qk_norm=False, attention_bias=True), "f16", False),
 }
 
 dtypes = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -107,10 +132,13 @@ def forward(model, ids):
     """Logits [T, V] and the experts of each MoE layer, [T, K] in rising order: what the experts' module is called with."""
     routes, hooks = {}, []
     for name, module in model.named_modules():
-        if type(module).__name__.endswith("Experts"):
-            layer = int(name.split("layers.")[1].split(".")[0])
+        kind, layer = type(module).__name__, name.partition("layers.")[2].partition(".")[0]
+        if kind == "Llama4Router":  # its experts are given all tokens
+            hooks.append(module.register_forward_hook(
+                lambda module, args, output, layer=layer: routes.__setitem__(int(layer), output[1].topk(module.top_k).indices)))
+        elif kind.endswith("Experts") and kind != "Llama4TextExperts":
             hooks.append(module.register_forward_pre_hook(
-                lambda module, args, layer=layer: routes.__setitem__(layer, args[1].reshape(len(ids), -1))))
+                lambda module, args, layer=layer: routes.__setitem__(int(layer), args[1].reshape(len(ids), -1))))
     with torch.no_grad():
         logits = model(torch.tensor([ids]), use_cache=False).logits[0]
     for hook in hooks:

@@ -42,7 +42,7 @@ export class GraniteMoeModel extends Decoder<GraniteMoeConfig> {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
     super(config, {
       block: (layer) => graniteMoeBlock(config, rotary, losses, layer),
-      rotaries: [rotary],
+      shared: [rotary],
       embeddingScale: config.embeddingScale,
       logitScale: 1 / config.logitDivisor,
     });

@@ -25,7 +25,7 @@ export class LlamaModel extends Decoder<LlamaConfig> {
 
   constructor(config: LlamaConfig) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => llamaBlock(config, rotary, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => llamaBlock(config, rotary, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

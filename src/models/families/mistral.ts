@@ -30,7 +30,7 @@ export class MistralModel extends Decoder<MistralConfig> {
 
   constructor(config: MistralConfig) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => mistralBlock(config, rotary, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => mistralBlock(config, rotary, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

@@ -46,7 +46,7 @@ export class MixtralModel extends Decoder<MixtralConfig> {
   /** `losses`: coefficients of the auxiliary losses, for training. */
   constructor(config: MixtralConfig, losses: LossSpec = noLosses) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => mixtralBlock(config, rotary, losses, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => mixtralBlock(config, rotary, losses, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

@@ -32,7 +32,7 @@ export class OlmoeModel extends Decoder<OlmoeConfig> {
 
   constructor(config: OlmoeConfig, losses: LossSpec = noLosses) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => olmoeBlock(config, rotary, losses, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => olmoeBlock(config, rotary, losses, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

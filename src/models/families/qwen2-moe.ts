@@ -43,7 +43,7 @@ export class Qwen2MoeModel extends Decoder<Qwen2MoeConfig> {
 
   constructor(config: Qwen2MoeConfig, losses: LossSpec = noLosses) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => qwen2MoeBlock(config, rotary, losses, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => qwen2MoeBlock(config, rotary, losses, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

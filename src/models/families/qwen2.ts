@@ -26,7 +26,7 @@ export class Qwen2Model extends Decoder<Qwen2Config> {
 
   constructor(config: Qwen2Config) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => qwen2Block(config, rotary, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => qwen2Block(config, rotary, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

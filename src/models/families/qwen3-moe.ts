@@ -33,7 +33,7 @@ export class Qwen3MoeModel extends Decoder<Qwen3MoeConfig> {
 
   constructor(config: Qwen3MoeConfig, losses: LossSpec = noLosses) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => qwen3MoeBlock(config, rotary, losses, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => qwen3MoeBlock(config, rotary, losses, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {

@@ -28,7 +28,7 @@ export class Qwen3Model extends Decoder<Qwen3Config> {
 
   constructor(config: Qwen3Config) {
     const rotary = new Rotary({ dims: config.headDim, ...config.rope });
-    super(config, { block: (layer) => qwen3Block(config, rotary, layer), rotaries: [rotary] });
+    super(config, { block: (layer) => qwen3Block(config, rotary, layer), shared: [rotary] });
   }
 
   configJson(): Record<string, unknown> {
