@@ -12,6 +12,7 @@ export {
   storedBytes,
   toFloat32,
 } from "./dtypes.ts";
+export { decodeE4m3, decodeScaledE4m3 } from "./fp8.ts";
 export { GgufArray, type GgufMetadata, type GgufValue } from "./gguf/metadata.ts";
 export { type GgufStore, openGguf } from "./gguf/read.ts";
 export { openGgufParts } from "./gguf/split.ts";

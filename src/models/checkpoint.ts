@@ -11,6 +11,7 @@ import { type Device, empty, keep, show, sizeOf } from "../tensor/index.ts";
 import { partOf } from "./counts.ts";
 import type { Decoder, DecoderConfig } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
+import { withScales } from "./fp8.ts";
 import {
   type FileLayout,
   type FileRun,
@@ -129,7 +130,7 @@ function planReading(model: Decoder, layout: FileLayout, store: TensorStore): Pl
     const ways = placedParts(layout, name, parameter.shape);
     const isThere = ([first]: readonly PlacedPart[]): boolean =>
       runsOf(first).every(({ file }) => store.tensors.has(file));
-    const parts = ways.find(isThere) ?? ways[0];
+    const parts = (ways.find(isThere) ?? ways[0]).map((part) => withScales(part, store));
     for (const part of parts) {
       checkPart(part, name, store);
       for (const { file } of runsOf(part)) unread.delete(file);

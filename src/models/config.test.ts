@@ -94,7 +94,11 @@ test("a Mistral that does not name its window has transformers' default", () => 
 });
 
 test.each<[Record<string, unknown>, string]>([
-  [{ quantization_config: { bits: 4 } }, "quantization_config: unknown key"],
+  [{ quantization_config: { bits: 4 } }, "quantization_config.bits: unknown key"],
+  [
+    { quantization_config: { quant_method: "awq", weight_block_size: [128, 128] } },
+    "quantization_config.quant_method: only fp8",
+  ],
   [{ hidden_size: 4097 }, "hidden_size: 4097 is not divisible by num_attention_heads (32)"],
   [{ num_key_value_heads: 5 }, "num_key_value_heads: 5 does not divide num_attention_heads (32)"],
   [{ head_dim: 65 }, "head_dim: 65 is odd; rotary positions turn pairs"],

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { fail } from "../errors.ts";
 import { firstIssue } from "../moe/index.ts";
 import type { DecoderConfig } from "./decoder.ts";
+import { type Fp8Json, fp8Schema } from "./fp8.ts";
 import { type RopeJson, readRope, ropeKeys, writeRope } from "./rope-config.ts";
 
 /** A size: a whole number of 1 or more. */
@@ -27,6 +28,7 @@ export interface DecoderJson extends RopeJson {
   readonly bos_token_id: number | null;
   readonly eos_token_id: number | number[] | null;
   readonly pad_token_id: number | null;
+  readonly quantization_config: Fp8Json | undefined;
 }
 
 /** The schemas of those keys, to be spread into a family's own. */
@@ -49,6 +51,7 @@ export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<Decod
     .nullable()
     .default(null),
   pad_token_id: id.nullable().default(null),
+  quantization_config: fp8Schema.optional(),
 };
 
 /** Keys that say nothing about what a model computes when it is run, in any family. */
