@@ -1,5 +1,5 @@
-// Products of weights in blocks with rows of 8-bit activations: the integers of 32 elements are multiplied and added up exactly,
-// then scaled.
+// Products of weights in blocks with rows in f32, or in 8 bits: the integers of 32 elements are then multiplied and added up exactly,
+// and scaled.
 #pragma once
 #include "blocks.h"
 
@@ -81,20 +81,29 @@ CV_INLINE s32x8 dot4(u8x32 q, s8x32 x) {
   }
   return load_bytes<s32x8>(sums);
 #else
-  typedef int16_t s16x16 __attribute__((vector_size(32)));
+  // Pairs of products as 16-bit words, two of which make one of the sums.
+  typedef int16_t s16x8 __attribute__((vector_size(16)));
   typedef int8_t s8x16 __attribute__((vector_size(16)));
-  s32x8 sums;
+  typedef int32_t s32x4 __attribute__((vector_size(16)));
   s8x16 a[2], b[2];
-  int32_t lanes[8];
+  s32x4 sums[2];
   memcpy(a, &q, 32), memcpy(b, &x, 32);
   for (int i = 0; i < 2; i++) {
-    s16x16 products = __builtin_convertvector(a[i], s16x16) * __builtin_convertvector(b[i], s16x16);
-    int16_t p[16];
-    memcpy(p, &products, 32);
-    for (int j = 0; j < 4; j++) lanes[4 * i + j] = p[4 * j] + p[4 * j + 1] + p[4 * j + 2] + p[4 * j + 3];
+    const s8x16 none = {};
+    // A byte in the upper half of a word, moved down: its sign comes along.
+    const s16x8 a_low = (s16x8)__builtin_shufflevector(none, a[i], 0, 16, 0, 17, 0, 18, 0, 19, 0, 20, 0, 21, 0, 22, 0, 23) >> 8;
+    const s16x8 b_low = (s16x8)__builtin_shufflevector(none, b[i], 0, 16, 0, 17, 0, 18, 0, 19, 0, 20, 0, 21, 0, 22, 0, 23) >> 8;
+    const s16x8 a_high = (s16x8)__builtin_shufflevector(none, a[i], 0, 24, 0, 25, 0, 26, 0, 27, 0, 28, 0, 29, 0, 30, 0, 31) >> 8;
+    const s16x8 b_high = (s16x8)__builtin_shufflevector(none, b[i], 0, 24, 0, 25, 0, 26, 0, 27, 0, 28, 0, 29, 0, 30, 0, 31) >> 8;
+#if defined(__SSE2__)
+    const s32x4 low = (s32x4)_mm_madd_epi16((__m128i)a_low, (__m128i)b_low), high = (s32x4)_mm_madd_epi16((__m128i)a_high, (__m128i)b_high);
+#else
+    const s32x4 low = (s32x4)wasm_i32x4_dot_i16x8((v128_t)a_low, (v128_t)b_low);
+    const s32x4 high = (s32x4)wasm_i32x4_dot_i16x8((v128_t)a_high, (v128_t)b_high);
+#endif
+    sums[i] = __builtin_shufflevector(low, high, 0, 2, 4, 6) + __builtin_shufflevector(low, high, 1, 3, 5, 7);
   }
-  memcpy(&sums, lanes, 32);
-  return sums;
+  return load_bytes<s32x8>(sums);
 #endif
 }
 
@@ -104,7 +113,29 @@ CV_INLINE float sum8(f32x8 v) {
   return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
 }
 
-// out[m] = one row of weights times row m of x, m < kM.
+// out[m] = one row of weights times row m of x [kM, k], in f32.
+template <class F, int kM>
+CV_INLINE void dot_blocks(const uint8_t* b, const float* x, int64_t k, float* out) {
+  f32x8 acc[kM];
+  CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = f32x8{};
+  Head<F::kScales> h;
+  for (int64_t p = 0; p < k; p += F::kElements, b += F::kBytes) {
+    F::head(b, h);
+    CV_UNROLL for (int i = 0; i < F::kElements / 32; i++) {
+      f32x8 v[4];
+      values_of_part<F>(b, h, i, v);
+      CV_UNROLL for (int m = 0; m < kM; m++) {
+        const float* at = x + m * k + p + 32 * i;
+        f32x8 sum = v[0] * load_bytes<f32x8>(at);
+        CV_UNROLL for (int e = 1; e < 4; e++) sum = fma8(v[e], load_bytes<f32x8>(at + 8 * e), sum);
+        acc[m] += sum;
+      }
+    }
+  }
+  CV_UNROLL for (int m = 0; m < kM; m++) out[m] = sum8(acc[m]);
+}
+
+// The same for rows in 8 bits.
 template <class F, int kM>
 CV_INLINE void dot_blocks(const uint8_t* b, const Bytes8& x, float* out) {
   constexpr int kParts = F::kElements / 32, kEach = F::kScales / kParts;  // scales for every 32 elements: 1 or 2
@@ -124,14 +155,14 @@ CV_INLINE void dot_blocks(const uint8_t* b, const Bytes8& x, float* out) {
         f32x8 scale = splat8(h.scale[kEach * i] * unit);
         if (kEach == 2)
           scale = __builtin_shufflevector(scale, splat8(h.scale[2 * i + 1] * unit), 0, 1, 2, 3, 12, 13, 14, 15);
-        acc[m] = __builtin_convertvector(dots, f32x8) * scale + acc[m];
+        acc[m] = fma8(__builtin_convertvector(dots, f32x8), scale, acc[m]);
       }
     }
     if (F::kMin || F::kCenter) CV_UNROLL for (int m = 0; m < kM; m++) {
       if (F::kScales == 1) shift1[m] += offset[0] * x.sum32[m * (x.k / 32) + block];
       for (int s = 0; s + 8 <= F::kScales; s += 8) {
         const float* sums = F::kScales == 8 ? x.sum32 + m * (x.k / 32) + 8 * block : x.sum16 + m * (x.k / 16) + 16 * block + s;
-        shift[m] += load_bytes<f32x8>(offset + s) * load_bytes<f32x8>(sums);
+        shift[m] = fma8(load_bytes<f32x8>(offset + s), load_bytes<f32x8>(sums), shift[m]);
       }
     }
   }

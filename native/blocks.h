@@ -21,6 +21,27 @@ template <class V>
 CV_INLINE V load_bytes(const void* p) { V v; memcpy(&v, p, sizeof v); return v; }
 CV_INLINE f32x8 splat8(float x) { return x - f32x8{}; }
 
+// a * b + c, fused where the machine fuses.
+CV_INLINE f32x8 fma8(f32x8 a, f32x8 b, f32x8 c) {
+#if defined(__FMA__)
+  return (f32x8)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+
+// Eight bytes as whole numbers.
+CV_INLINE s32x8 widen(const uint8_t* p) {
+#if defined(__AVX2__)
+  return (s32x8)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));
+#else
+  typedef uint16_t u16x8 __attribute__((vector_size(16)));
+  const u8x8 v = load_bytes<u8x8>(p), none = {};
+  const u16x8 words = (u16x8)__builtin_shufflevector(v, none, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  return (s32x8)__builtin_shufflevector(words, u16x8{}, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+#endif
+}
+
 // f16, exactly: subnormals, infinities and NaN too.
 CV_INLINE float f16_to_f32(uint16_t h) {
 #if defined(__F16C__)
@@ -153,13 +174,9 @@ struct Block256 {
   static constexpr bool kSigned = false, kMin = false;
 };
 
-// 8 bytes as floats, times d.
-CV_INLINE void scale_bytes(const uint8_t* p, float d, float* out) {
-  f32x8 v = __builtin_convertvector(load_bytes<u8x8>(p), f32x8) * splat8(d);
-  memcpy(out, &v, 32);
-}
-CV_INLINE void scale_signed(const int8_t* p, float d, float* out) {
-  f32x8 v = __builtin_convertvector(load_bytes<s8x8>(p), f32x8) * splat8(d);
+// Eight bytes (less `center`) as floats, times d.
+CV_INLINE void scale_bytes(const uint8_t* p, float d, float* out, int center = 0) {
+  f32x8 v = __builtin_convertvector(widen(p) - center, f32x8) * splat8(d);
   memcpy(out, &v, 32);
 }
 
@@ -185,11 +202,9 @@ struct Q3K : Block256 {
     const uint32_t low = 0x0f0f0f0f, high = 0x30303030;
     const uint32_t six[4] = {(x & low) | (z << 4 & high), (y & low) | (z << 2 & high), (x >> 4 & low) | (z & high),
                              (y >> 4 & low) | (z >> 2 & high)};
-    int8_t bytes[16];
-    memcpy(bytes, six, 16);
-    for (int i = 0; i < 16; i++) bytes[i] -= 32;
+    const uint8_t* bytes = (const uint8_t*)six;
     const float d = half_at(b + 108);
-    scale_signed(bytes, d, h.scale), scale_signed(bytes + 8, d, h.scale + 8);
+    scale_bytes(bytes, d, h.scale, 32), scale_bytes(bytes + 8, d, h.scale + 8, 32);
   }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
     u8x32 low = bits_of<2>(load_bytes<u8x32>(b + 32 + i / 4 * 32), i % 4 * 2);
@@ -228,7 +243,10 @@ struct Q6K : Block256 {
   static constexpr int kBytes = 210, kCenter = 32;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
     const float d = half_at(b + 208);
-    scale_signed((const int8_t*)b + 192, d, h.scale), scale_signed((const int8_t*)b + 200, d, h.scale + 8);
+    const u8x16 flipped = load_bytes<u8x16>(b + 192) ^ 128;  // signed bytes, plus 128
+    uint8_t bytes[16];
+    memcpy(bytes, &flipped, 16);
+    scale_bytes(bytes, d, h.scale, 128), scale_bytes(bytes + 8, d, h.scale + 8, 128);
   }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
     u8x32 low = bits_of<4>(load_bytes<u8x32>(b + i / 4 * 64 + i % 2 * 32), i / 2 % 2 * 4);
@@ -236,19 +254,17 @@ struct Q6K : Block256 {
   }
 };
 
-// out[0..32] = elements 32*i and up of a block.
+// v = elements 32*i and up of a block.
 template <class F>
-CV_INLINE void decode_part(const uint8_t* b, const Head<F::kScales>& h, int i, float* out) {
+CV_INLINE void values_of_part(const uint8_t* b, const Head<F::kScales>& h, int i, f32x8 (&v)[4]) {
   u8x32 q = F::whole(b, i);
+  if (F::kSigned) q ^= 128;  // plus 128
   uint8_t bytes[32];
   memcpy(bytes, &q, 32);
-  CV_UNROLL for (int e = 0; e < 32; e += 8) {
-    const int s = F::kScales == 16 ? 2 * i + e / 16 : F::kScales == 8 ? i : 0;
-    f32x8 v = F::kSigned ? __builtin_convertvector(load_bytes<s8x8>(bytes + e), f32x8)
-                         : __builtin_convertvector(__builtin_convertvector(load_bytes<u8x8>(bytes + e), s32x8) - F::kCenter, f32x8);
-    v *= splat8(h.scale[s]);
-    if (F::kMin) v += splat8(h.min[s]);
-    memcpy(out + e, &v, 32);
+  CV_UNROLL for (int e = 0; e < 4; e++) {
+    const int s = F::kScales == 16 ? 2 * i + e / 2 : F::kScales == 8 ? i : 0;
+    v[e] = __builtin_convertvector(widen(bytes + 8 * e) - (F::kSigned ? 128 : F::kCenter), f32x8) * splat8(h.scale[s]);
+    if (F::kMin) v[e] += splat8(h.min[s]);
   }
 }
 
@@ -260,7 +276,11 @@ static void decode_blocks(const uint8_t* row, int64_t p, int64_t n, float* out) 
     Head<F::kScales> h;
     F::head(b, h);
     const int64_t stop = (p / F::kElements + 1) * F::kElements;
-    for (; p < end && p < stop; p += 32, out += 32) decode_part<F>(b, h, p % F::kElements / 32, out);
+    for (; p < end && p < stop; p += 32, out += 32) {
+      f32x8 v[4];
+      values_of_part<F>(b, h, p % F::kElements / 32, v);
+      memcpy(out, v, sizeof v);
+    }
   }
 }
 

@@ -31,6 +31,10 @@ CV_INLINE vf load_as(const float* p) { return kRound ? round_bf16(load(p)) : loa
 template <bool kRound>
 CV_INLINE vf load_as(const uint16_t* p) { return load_bf16(p); }
 template <bool kRound>
+CV_INLINE vf load_as(const f16* p) { return load_f16(p); }
+template <bool kRound>
+CV_INLINE float scalar_as(f16 x) { return f16_to_f32(x.bits); }
+template <bool kRound>
 CV_INLINE float scalar_as(float x) { return kRound ? bf16_to_f32(f32_to_bf16(x)) : x; }
 template <bool kRound>
 CV_INLINE float scalar_as(uint16_t x) { return bf16_to_f32(x); }

@@ -14,7 +14,6 @@ namespace linear_ {
 constexpr int64_t kFewRows = 8;             // of a group, streamed
 constexpr int64_t kTaskBytes = 32 << 10;    // of weights: a few microseconds
 constexpr int64_t kInlineBytes = 32 << 10;  // of a whole call: less is not worth a second thread
-constexpr int64_t kChunk = 512;             // elements decoded at once, to stay in L1
 
 int64_t row_bytes(cv::DType dtype, int64_t k) {
   const BlockFormat* format = format_of(dtype);
@@ -35,22 +34,9 @@ struct Call {
   const Bytes8* bytes;         // x in 8 bits, from the first streamed row on; null in exact mode
 };
 
-// sums[m] = w . x[m] for m < kM, w decoded piece by piece.
-template <int kM>
-CV_INLINE void dot_decoded(const BlockFormat& format, const uint8_t* w, const float* x, int64_t k, float* sums) {
-  vf acc[kM];
-  float tail[kM] = {};
-  CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = vf{};
-  for (int64_t p = 0; p < k; p += kChunk) {
-    float values[kChunk];
-    const int64_t depth = least(kChunk, k - p);
-    format.decode(w, p, depth, values);
-    int64_t i = 0;
-    for (; i + W <= depth; i += W)
-      CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = fma(load(values + i), load(x + m * k + p + i), acc[m]);
-    CV_SHORT for (; i < depth; i++) CV_SHORT for (int m = 0; m < kM; m++) tail[m] += values[i] * x[m * k + p + i];
-  }
-  CV_UNROLL for (int m = 0; m < kM; m++) sums[m] = hsum(acc[m]) + tail[m];
+template <int kM, class T>
+CV_INLINE void dot_plain(const float* x, const T* w, int64_t k, int64_t columns, float* sums) {
+  thin_k_inner<kM, T, false>(x, w, k, k, columns, sums);
 }
 
 // out[m, j] for kM rows of x from `row` on and columns weight rows from w on.
@@ -59,13 +45,14 @@ template <int kM>
   const float* x = c.x + row * c.k;
   float* out = c.out + row * c.n + j;
   const int64_t bytes = row_bytes(dtype, c.k);
-  if (dtype == cv::DType::f32 || dtype == cv::DType::bf16) {
+  auto plain = [&](auto* from) {
     float sums[kM * kThinColumns];
-    if (dtype == cv::DType::f32) thin_k_inner<kM, float, false>(x, (const float*)w, c.k, c.k, columns, sums);
-    else thin_k_inner<kM, uint16_t, false>(x, (const uint16_t*)w, c.k, c.k, columns, sums);
+    dot_plain<kM>(x, from, c.k, columns, sums);
     for (int m = 0; m < kM; m++) memcpy(out + m * c.n, sums + m * kThinColumns, columns * sizeof(float));
-    return;
-  }
+  };
+  if (dtype == cv::DType::f32) return plain((const float*)w);
+  if (dtype == cv::DType::bf16) return plain((const uint16_t*)w);
+  if (dtype == cv::DType::f16) return plain((const f16*)w);
   auto each = [&](auto dot) {
     for (int64_t i = 0; i < columns; i++, w += bytes) {
       float sums[kM];
@@ -73,13 +60,12 @@ template <int kM>
       CV_UNROLL for (int m = 0; m < kM; m++) out[m * c.n + i] = sums[m];
     }
   };
-  if (c.bytes && dtype != cv::DType::f16) {
+  with_format(dtype, [&](auto f) {
+    typedef decltype(f) F;
+    if (!c.bytes) return each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, x, c.k, sums); });
     const Bytes8 rows = c.bytes->from_row(row);
-    with_format(dtype, [&](auto f) { each([&](const uint8_t* at, float* sums) { dot_blocks<decltype(f), kM>(at, rows, sums); }); });
-  } else {
-    const BlockFormat& format = *format_of(dtype);
-    each([&](const uint8_t* at, float* sums) { dot_decoded<kM>(format, at, x, c.k, sums); });
-  }
+    each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, rows, sums); });
+  });
 }
 
 // Columns j to j + columns of a streamed group, all of one piece.
