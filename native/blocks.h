@@ -287,7 +287,7 @@ static void decode_blocks(const uint8_t* row, int64_t p, int64_t n, float* out) 
 struct f16 { uint16_t bits; };
 CV_INLINE vf load_f16(const f16* p) {
 #if CV_WIDTH == 16 && defined(__AVX512F__)
-  return (vf)_mm512_cvtph_ps(load_bytes<__m256i>(p));
+  return (vf)_mm512_maskz_cvtph_ps(0xffff, load_bytes<__m256i>(p));
 #elif CV_WIDTH == 8 && defined(__F16C__)
   return (vf)_mm256_cvtph_ps(load_bytes<__m128i>(p));
 #else

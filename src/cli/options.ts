@@ -25,6 +25,27 @@ export function between(name: string, low: number, high: number): (text: string)
   };
 }
 
+const byteUnits: Readonly<Record<string, number>> = {
+  "": 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+};
+
+/** Parses an option's size: 4GiB, 512MiB, 2.5GB or bytes. */
+export function byteSize(name: string): (text: string) => number {
+  return (text) => {
+    const [, digits = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([KMG]i?B)?$/.exec(text.trim()) ?? [];
+    const bytes = Math.floor(Number(digits) * (byteUnits[unit] ?? Number.NaN));
+    if (digits === "" || !Number.isSafeInteger(bytes) || bytes < 1)
+      fail("usage", `${name} takes a size such as 4GiB or 512MiB, not ${JSON.stringify(text)}`);
+    return bytes;
+  };
+}
+
 /** Token ids as on the command line: 1,2,3. */
 export function idList(text: string): number[] {
   return text.split(",").map(whole("--ids", 0));

@@ -1,6 +1,7 @@
 export { type CachedSequence, PagedCache, type SequenceRows } from "./cache.ts";
 export { type AnswerOptions, Chat, type ChatSetup } from "./chat.ts";
 export { Engine, type EngineOptions } from "./engine.ts";
+export { ExpertCache, type ExpertCacheFigures } from "./expert-cache.ts";
 export { type BatchToken, generate, generateBatch, logits } from "./generate.ts";
 export type {
   ExpertChoice,

@@ -48,6 +48,8 @@ export interface FileMapping {
   map(path: string): Storage;
   /** Asks for bytes to be read soon ("soon"), or lets them leave memory ("done"). */
   advise(storage: Storage, offset: number, length: number, when: "soon" | "done"): void;
+  /** The n i32 at `buf`, at once: a host that maps files shares its memory with the kernels. Valid until the next kernel. */
+  integers(buf: Buf, n: number): Int32Array;
 }
 
 /** One implementation of every kernel, with the memory it works on. */

@@ -158,6 +158,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       advise(storage, offset, length, when) {
         addon.advise(mappedRange(storage, offset, length), length, when === "soon");
       },
+      integers: (buf, n) => view(buf, (buffer, start) => new Int32Array(buffer, start, n)),
     },
     dispose() {
       for (const storage of live) release(storage);

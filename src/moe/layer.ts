@@ -63,10 +63,11 @@ export class MoeLayer implements Module {
     if (this.shared) yield* within("shared", this.shared);
   }
 
-  /** x [..., D] -> y alike, the route that tokens took, and the auxiliary losses on it. Taps "moe.route" and "moe.losses". */
+  /** x [..., D] -> y alike, the route that tokens took, and the auxiliary losses on it. Taps "moe.input", "moe.route" and "moe.losses". */
   forward(x: Tensor, context: Context, options: RouteOptions = {}): MoeOutput {
     const { router, shared } = this;
     const x_TD = reshape(x, [-1, router.width]);
+    context.tap("moe.input", router.layer, x_TD);
     const route = router.route(x_TD, context, options);
     const losses = routeLosses(route, this.losses, router.gate.rows());
     context.tap("moe.route", router.layer, route);

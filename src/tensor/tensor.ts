@@ -42,6 +42,11 @@ export class Tensor {
     return this.shape.length;
   }
 
+  /** True where it lies in a mapped file. */
+  get mapped(): boolean {
+    return this.block.mapped;
+  }
+
   /** The place of the elements, for kernels. */
   get buf(): Buf {
     if (this.disposed)

@@ -1,0 +1,86 @@
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import type { Kernels } from "../kernels/index.ts";
+import { createNativeKernels } from "../kernels/native.ts";
+import { createReferenceKernels } from "../kernels/reference/index.ts";
+import { type Decoder, loadModel } from "../models/index.ts";
+import type { MoeLayer, TokenRoute } from "../moe/index.ts";
+import { context, Device, type Tap } from "../tensor/index.ts";
+import { ExpertCache } from "./expert-cache.ts";
+import { generate } from "./generate.ts";
+
+const folder = fileURLToPath(new URL("../../test/golden/mixtral", import.meta.url));
+const prompt = [3, 14, 15, 9, 26, 5];
+let kernels: Kernels | null = null;
+try {
+  kernels = await createNativeKernels({ threads: 1 });
+} catch {
+  // No compiler here: the suite of the kernels says so.
+}
+afterAll(() => kernels?.dispose());
+
+const layersOf = (model: Decoder): MoeLayer[] => model.blocks.flatMap(({ moe }) => (moe ? [moe] : []));
+
+async function continued(model: Decoder, tap: Tap): Promise<number[]> {
+  const ids: number[] = [];
+  const options = { maxTokens: 12, temperature: 0, eosIds: [], ctx: context({ tap }) };
+  for await (const { id } of generate(model, prompt, options)) ids.push(id);
+  return ids;
+}
+
+describe.skipIf(kernels === null)("an expert cache", () => {
+  const open = async (): Promise<{ model: Decoder; device: Device; expert: number; all: number }> => {
+    const device = new Device(kernels!);
+    const model = await loadModel(folder, device);
+    const layers = layersOf(model);
+    const bytes = layers.map(({ experts }) =>
+      [...experts.tensors()].reduce((sum, [, { size }]) => sum + 4 * size, 0),
+    );
+    const all = bytes.reduce((sum, own) => sum + own, 0);
+    return { model, device, expert: bytes[0] / layers[0].experts.count, all };
+  };
+
+  test("changes no token, however little it holds", async () => {
+    const { model, device, expert, all } = await open();
+    const used: number[] = [];
+    const plain = await continued(model, (name, _, value) => {
+      if (name !== "moe.route") return;
+      const { kept_TK } = value as TokenRoute;
+      used.push(new Set(kernels!.mapping!.integers(kept_TK.buf, kept_TK.size)).size);
+    });
+    for (const budget of [2 * expert, 3 * expert, all]) {
+      const cache = new ExpertCache(layersOf(model), device, budget);
+      expect(await continued(model, cache.tap)).toEqual(plain);
+      const { figures } = cache;
+      expect(figures.used).toBe(used.reduce((sum, n) => sum + n, 0));
+      expect(figures.bytesHeld).toBeLessThanOrEqual(budget);
+      expect(figures.hits).toBeGreaterThanOrEqual(figures.foreseen);
+    }
+    model.dispose();
+  });
+
+  test("that holds all reads each expert once", async () => {
+    const { model, device, all } = await open();
+    const cache = new ExpertCache(layersOf(model), device, all);
+    await continued(model, cache.tap);
+    const { bytesRead, bytesHeld, used, hits } = cache.figures;
+    expect(bytesRead).toBe(bytesHeld);
+    expect(bytesRead).toBeLessThanOrEqual(all);
+    await continued(model, cache.tap);
+    // The same again: whatever was used is there.
+    expect(cache.figures.bytesRead).toBe(bytesRead);
+    expect(cache.figures.hits - hits).toBe(cache.figures.used - used);
+    model.dispose();
+  });
+
+  test("too small for one token, or without mapped weights, is refused", async () => {
+    const { model, device, expert } = await open();
+    expect(() => new ExpertCache(layersOf(model), device, expert)).toThrow(
+      expect.objectContaining({ code: "usage" }),
+    );
+    model.dispose();
+    const plain = new Device(createReferenceKernels());
+    const copied = await loadModel(folder, plain);
+    expect(() => new ExpertCache(layersOf(copied), plain, 1e9)).toThrow("not mapped from a file");
+  });
+});

@@ -1,0 +1,168 @@
+import { fail } from "../errors.ts";
+import { bytesOf, type Storage } from "../kernels/abi.ts";
+import type { MoeLayer, Route } from "../moe/index.ts";
+import { context, type Device, scope, type Tap, type Tensor } from "../tensor/index.ts";
+
+/**
+ * Experts of a model wider than memory. The weights are mapped, so that any may be used at any time; the cache decides which of
+ * them stay: an expert is asked for whole before its layer runs, experts that the next layer will likely choose are asked for
+ * before that, and beyond the budget those unused for longest leave. It changes no result.
+ *
+ * The prediction is the next layer's router on this layer's input, which a residual stream changes little from one layer
+ * to the next (Eliseev & Mazur 2023, "Fast inference of mixture-of-experts language models with offloading").
+ *
+ * T tokens, D width.
+ */
+
+export interface ExpertCacheFigures {
+  /** Experts that layers ran, counted once a layer and pass. */
+  readonly used: number;
+  /** Those that were in the cache by then. */
+  readonly hits: number;
+  /** Hits that were there because the layer before had foreseen them. */
+  readonly foreseen: number;
+  /** Bytes asked for, and bytes in the cache now. */
+  readonly bytesRead: number;
+  readonly bytesHeld: number;
+}
+
+/** Where one expert's weights lie. */
+interface Expert {
+  readonly ranges: readonly { readonly storage: Storage; readonly offset: number; readonly length: number }[];
+  readonly bytes: number;
+  /** It was asked for before anyone needed it, and has not been used since. */
+  foreseen: boolean;
+}
+
+export class ExpertCache {
+  private readonly device: Device;
+  private readonly budget: number;
+  private readonly layers: readonly MoeLayer[];
+  /** The experts of each layer, by the number its router goes by. */
+  private readonly experts = new Map<number, readonly Expert[]>();
+  /** Longest unused first. */
+  private readonly held = new Set<Expert>();
+  private readonly counts = { used: 0, hits: 0, foreseen: 0, bytesRead: 0, bytesHeld: 0 };
+
+  /**
+   * For the mixture layers of a model whose experts are mapped; `budget` in bytes. Errors: "kernels" where they are not mapped, "usage"
+   * for a budget that does not hold the experts of one token in one layer.
+   */
+  constructor(layers: readonly MoeLayer[], device: Device, budget: number) {
+    this.device = device;
+    this.budget = budget;
+    this.layers = layers;
+    for (const layer of layers) this.experts.set(layer.router.layer, expertsOf(layer));
+    for (const { router } of layers) {
+      const [first] = this.experts.get(router.layer)!;
+      const { select, experts } = router.spec;
+      const picks = select.by === "token" && "k" in select ? select.k : experts;
+      if (budget < picks * first.bytes)
+        fail(
+          "usage",
+          `an expert cache of ${budget} bytes: one token's ${picks} experts in layer ${router.layer} take ${picks * first.bytes}`,
+        );
+    }
+  }
+
+  get figures(): ExpertCacheFigures {
+    return { ...this.counts };
+  }
+
+  /** Give it to the context of every pass. */
+  readonly tap: Tap = (name, layer, value) => {
+    if (name === "moe.input") this.foresee(layer, value as Tensor);
+    else if (name === "moe.route") this.use(layer, value as Route);
+  };
+
+  private use(layer: number, route: Route): void {
+    const experts = this.experts.get(layer)!;
+    const chosen = this.chosen(route);
+    for (const id of chosen) {
+      const expert = experts[id]!;
+      this.counts.used++;
+      if (this.held.has(expert)) {
+        this.counts.hits++;
+        if (expert.foreseen) this.counts.foreseen++;
+      }
+      this.hold(expert);
+      expert.foreseen = false;
+    }
+    this.shrink();
+  }
+
+  /** Asks for what the layer after `layer` will likely choose for x_TD: of few tokens, since many choose nearly all. */
+  private foresee(layer: number, x_TD: Tensor): void {
+    const next = this.layers[this.layers.findIndex(({ router }) => router.layer === layer) + 1];
+    if (next === undefined || next.router.spec.gate.kind === "hash") return;
+    const { router } = next;
+    if (x_TD.shape[0] * 4 > router.spec.experts) return;
+    const chosen = scope(() => this.chosen(router.route(x_TD, context())));
+    const experts = this.experts.get(router.layer)!;
+    for (const id of chosen) {
+      const expert = experts[id]!;
+      const isNew = !this.held.has(expert);
+      this.hold(expert);
+      if (isNew) expert.foreseen = true;
+    }
+    this.shrink();
+  }
+
+  /** The experts of a route that have work, each once. */
+  private chosen(route: Route): Set<number> {
+    const { experts } = route.spec;
+    if (route.by !== "token") return new Set(Array.from({ length: experts }, (_, e) => e));
+    const ids = new Set(this.device.kernels.mapping!.integers(route.kept_TK.buf, route.kept_TK.size));
+    ids.delete(-1);
+    return ids;
+  }
+
+  /** Makes it the last to leave; asks for it where it is not there. */
+  private hold(expert: Expert): void {
+    if (!this.held.delete(expert)) {
+      this.advise(expert, "soon");
+      this.counts.bytesRead += expert.bytes;
+      this.counts.bytesHeld += expert.bytes;
+    }
+    this.held.add(expert);
+  }
+
+  private shrink(): void {
+    for (const expert of this.held) {
+      if (this.counts.bytesHeld <= this.budget) return;
+      this.held.delete(expert);
+      expert.foreseen = false;
+      this.counts.bytesHeld -= expert.bytes;
+      this.advise(expert, "done");
+    }
+  }
+
+  private advise({ ranges }: Expert, when: "soon" | "done"): void {
+    for (const { storage, offset, length } of ranges)
+      this.device.kernels.mapping!.advise(storage, offset, length, when);
+  }
+}
+
+/** Where each expert of a layer lies. */
+function expertsOf({ router, experts }: MoeLayer): readonly Expert[] {
+  const { count } = experts;
+  const ranges: Expert["ranges"][number][][] = Array.from({ length: count }, () => []);
+  for (const [name, { pieces, shape }] of experts.tensors()) {
+    if (shape.length < 3) continue; // an offset an expert: small, and in memory
+    if (pieces === null || !pieces.every((piece) => piece.mapped))
+      return fail(
+        "kernels",
+        `an expert cache: ${name} of layer ${router.layer} is held in memory, not mapped from a file`,
+        "it takes the native kernels and weights that are used as they are stored",
+      );
+    const each = pieces.length / count;
+    pieces.forEach(({ buf, size }, i) => {
+      ranges[Math.floor(i / each)]!.push({ ...buf, length: bytesOf(buf.dtype, size) });
+    });
+  }
+  return ranges.map((own) => ({
+    ranges: own,
+    bytes: own.reduce((sum, { length }) => sum + length, 0),
+    foreseen: false,
+  }));
+}
