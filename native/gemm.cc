@@ -27,7 +27,7 @@ void clear_rows(const cv::Buf& out, int64_t used, int64_t rows, int64_t n) {
 
 void gemm(const cv::GemmArgs& g) {
   const int64_t m = g.m, n = g.n, k = g.k;
-  List list;
+  List list(g.bf16);
   for (int64_t i = 0; i < g.batch; i++) {
     Product p{};
     p.a = operand(g.a, i * m * k, g.trans_a ? m : k, !g.trans_a, g.bf16);
@@ -43,7 +43,7 @@ void gemm(const cv::GemmArgs& g) {
 void grouped_gemm(const cv::GroupedGemmArgs& g) {
   const int64_t n = g.n, k = g.k, experts = g.experts;
   const int32_t* offsets = g.offsets.i32();
-  List list;
+  List list(g.bf16);
   for (int64_t e = 0; e < experts; e++) {
     Product p{};
     p.a = operand(g.x, offsets[e] * k, k, true, g.bf16);
@@ -56,10 +56,47 @@ void grouped_gemm(const cv::GroupedGemmArgs& g) {
   clear_rows(g.out, offsets[experts], g.rows, n);
 }
 
+void grouped_swiglu(const cv::GroupedSwigluArgs& g) {
+  const int64_t n = g.n, k = g.k, experts = g.experts;
+  const int32_t* offsets = g.offsets.i32();
+  List list(g.bf16);
+  for (int64_t e = 0; e < experts; e++) {
+    Product p{};
+    p.a = operand(g.x, offsets[e] * k, k, true, g.bf16);
+    p.b = operand(g.w, e * 2 * n * k, k, true, g.bf16);
+    p.finish = Finish::swiglu;
+    p.out = output(g.out, offsets[e] * n, n);
+    p.saved = output(g.gate_up, offsets[e] * 2 * n, 2 * n);
+    p.m = offsets[e + 1] - offsets[e], p.n = n, p.k = k;
+    list.add(p);
+  }
+  list.run();
+  clear_rows(g.out, offsets[experts], g.rows, n);
+  clear_rows(g.gate_up, offsets[experts], g.rows, 2 * n);
+}
+
+void grouped_swiglu_grad(const cv::GroupedSwigluGradArgs& g) {
+  const int64_t n = g.n, k = g.k, experts = g.experts;
+  const int32_t* offsets = g.offsets.i32();
+  List list(g.bf16);
+  for (int64_t e = 0; e < experts; e++) {
+    Product p{};
+    p.a = operand(g.dy, offsets[e] * k, k, true, g.bf16);
+    p.b = operand(g.w, e * n * k, n, false, g.bf16);
+    p.finish = Finish::swiglu_grad;
+    p.out = output(g.out, offsets[e] * 2 * n, 2 * n);
+    p.saved = output(g.gate_up, offsets[e] * 2 * n, 2 * n);
+    p.m = offsets[e + 1] - offsets[e], p.n = n, p.k = k;
+    list.add(p);
+  }
+  list.run();
+  clear_rows(g.out, offsets[experts], g.rows, 2 * n);
+}
+
 void grouped_gemm_outer(const cv::GroupedGemmOuterArgs& g) {
   const int64_t m = g.m, n = g.n;
   const int32_t* offsets = g.offsets.i32();
-  List list;
+  List list(g.bf16);
   for (int64_t e = 0; e < g.experts; e++) {
     Product p{};
     p.a = operand(g.a, offsets[e] * m, m, false, g.bf16);

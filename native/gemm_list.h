@@ -6,13 +6,15 @@
 #pragma once
 #include "gemm_thin.h"
 #include "gemm_vector.h"
+#if CV_TILES
+#include "gemm_tile.h"
+#endif
 
 namespace CV_ISA {
 
 constexpr int64_t kTileRows = 512;          // rows a task: what a packed column of B is used for
-constexpr int64_t kTileColumns = 256;       // and columns: what a copied row of A is used for
 constexpr int64_t kTasksWanted = 64;        // tiles are cut finer until there are that many: threads end within 2 % of each other
-constexpr int64_t kStripDepth = 2048;       // k packed at once: with kTileColumns 2 MiB of f32, a thread's share of L3
+constexpr int64_t kStripDepth = 2048;       // k packed at once: with a tile's columns 2 MiB, a thread's share of L3
 constexpr int kListLength = 256;            // products after which a list runs
 constexpr double kInlineFlops = 1 << 20;    // 10 microseconds: less is not worth waking a thread
 
@@ -67,13 +69,21 @@ struct Product {
 
 class List {
  public:
+  // rounds: every operand may be rounded to bf16, so that a matrix unit may do the work.
+  explicit List(bool rounds) : rounds_(rounds) {}
+
   void add(const Product& product) {
     if (product.m <= 0 || product.n <= 0) return;
     products_[length_++] = product;
     if (length_ == kListLength) run();
   }
 
-  void run() { run_on<VectorUnit>(); }
+  void run() {
+#if CV_TILES
+    if (rounds_) return run_on<TileUnit>();
+#endif
+    run_on<VectorUnit>();
+  }
 
  private:
   // What one unit's tasks work on.
@@ -116,12 +126,15 @@ class List {
   }
 
   // Hidden features a paired tile covers are half its columns.
-  static int64_t columns_of(const Product& p, int64_t tile_columns) { return p.is_paired() ? tile_columns / 2 : tile_columns; }
+  static int64_t columns_of(const Product& p, int64_t tile_columns) {
+    if (p.is_thin()) tile_columns = least(tile_columns, kThinColumns);
+    return p.is_paired() ? tile_columns / 2 : tile_columns;
+  }
 
   // Chooses the tile from the sizes alone. @returns the number of tasks
   template <class U>
   int64_t cut() {
-    tile_rows_ = kTileRows, tile_columns_ = kTileColumns;
+    tile_rows_ = kTileRows, tile_columns_ = U::kTileColumns;
     // Rows that are read as they lie cost nothing when they are read by more tasks.
     const int64_t least_rows = products_[0].a.is_ready() ? tile_rows_ : kTileRows / 4;
     for (;;) {
@@ -265,6 +278,7 @@ class List {
       });
   }
 
+  const bool rounds_;
   int length_ = 0;
   int64_t tile_rows_ = 0, tile_columns_ = 0;
   int64_t first_[kListLength];

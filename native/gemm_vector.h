@@ -70,6 +70,7 @@ struct VectorUnit {
   static constexpr int kStep = 1;            // k is padded to a multiple of it
   static constexpr int64_t kDepth = 256;     // k a block: a B panel of it fills half of L1
   static constexpr int64_t kBlockRows = 16 * MR;  // with kDepth: an A block for a part of L2
+  static constexpr int64_t kTileColumns = 256;  // columns a task: what a copied row of A is used for
   static constexpr bool kAnyRows = true;     // multiply() writes `rows` rows only
   // k packed at once: transposing reads whole lines of memory and keeps them in L1; copying goes on with few lines at a time.
   static int64_t pack_depth(const Operand& x) { return x.k_inner ? 64 : 8; }

@@ -117,7 +117,7 @@ void linear(const cv::LinearArgs& a) {
 
   Stream* streams = (Stream*)cv::scratch(1, groups * (int64_t)sizeof(Stream));
   int64_t count = 0, streamed = 0;
-  List list;
+  List list(a.fast);
   for (int64_t g = 0; g < groups; g++) {
     const int64_t row = offsets ? offsets[g] : 0, end = offsets ? offsets[g + 1] : rows;
     if (row == end) continue;

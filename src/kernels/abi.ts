@@ -310,6 +310,35 @@ export const abi = {
     n: "int",
     bf16: "flag",
   },
+  /** The first half of SwiGLU experts: gate and up are the rows x[r,:] [k] times w[e] [2n,k]^T (n of gate, then n of up), rows and
+   *  experts as in groupedGemm; out[r,i] = silu(gate_i) * up_i. gateUp [rows,2n], where given, keeps both for the gradient. All f32 or
+   *  bf16, each its own; bf16 as in gemm. */
+  groupedSwiglu: {
+    x: "buf",
+    w: "buf",
+    offsets: "buf",
+    gateUp: "buf?",
+    out: "buf",
+    rows: "int",
+    experts: "int",
+    n: "int",
+    k: "int",
+    bf16: "flag",
+  },
+  /** Back through the second half and the unit: with d = dy[r,:] [k] times w[e] [k,n], the gradients of gate and up [rows,2n]:
+   *  out[r,i] = d_i * up_i * silu'(gate_i), out[r,n+i] = d_i * silu(gate_i). */
+  groupedSwigluGrad: {
+    dy: "buf",
+    w: "buf",
+    offsets: "buf",
+    gateUp: "buf",
+    out: "buf",
+    rows: "int",
+    experts: "int",
+    n: "int",
+    k: "int",
+    bf16: "flag",
+  },
   /** x [rows, 2n] holds gate then up; out[r,i] = silu(x[r,i]) * x[r,n+i]. */
   swiglu: { x: "buf", out: "buf", rows: "int", n: "int" },
   swigluGrad: { x: "buf", dout: "buf", dx: "buf", rows: "int", n: "int" },

@@ -1,6 +1,15 @@
 import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
 import { projectGroups } from "../nn/product.ts";
-import { type Context, gelu, groupBias, relu, swiglu, swigluClamped, type Tensor } from "../tensor/index.ts";
+import {
+  type Context,
+  gelu,
+  groupBias,
+  relu,
+  swiglu,
+  swigluClamped,
+  swigluExperts,
+  type Tensor,
+} from "../tensor/index.ts";
 
 /**
  * Experts: stacked weights behind one interface, so that their maths is written once for every model.
@@ -46,8 +55,11 @@ export class SwigluExperts implements Experts {
   }
 
   forward(x_RD: Tensor, offsets_E1: Tensor, { precision }: Context): Tensor {
-    const hidden_RF = swiglu(projectGroups(x_RD, this.gateUp_EGD, offsets_E1, precision));
-    return projectGroups(hidden_RF, this.down_EDF, offsets_E1, precision);
+    const { gateUp_EGD, down_EDF } = this;
+    if (!gateUp_EGD.pieces && !down_EDF.pieces)
+      return swigluExperts(x_RD, gateUp_EGD.value, down_EDF.value, offsets_E1, { precision });
+    const hidden_RF = swiglu(projectGroups(x_RD, gateUp_EGD, offsets_E1, precision));
+    return projectGroups(hidden_RF, down_EDF, offsets_E1, precision);
   }
 }
 

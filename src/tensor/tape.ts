@@ -21,6 +21,11 @@ interface Saved {
 
 let current: Tape | null = null;
 
+/** Whether an operation on `inputs` would be recorded: only then must it keep anything for its gradient. */
+export function recordsOf(inputs: readonly Tensor[]): boolean {
+  return current !== null && inputs.some((input) => input.tracked);
+}
+
 /** Called for every operation: records it if a gradient may flow back through it. */
 export function recordNode(
   op: Op<unknown>,
@@ -28,8 +33,7 @@ export function recordNode(
   outputs: readonly Tensor[],
   attrs: unknown,
 ): void {
-  if (!current || op.vjp === "none" || outputs[0].dtype === "i32") return;
-  if (!inputs.some((input) => input.tracked)) return;
+  if (op.vjp === "none" || outputs[0].dtype === "i32" || !recordsOf(inputs) || !current) return;
   outputs[0].tracked = true;
   const saved = { inputs: save(inputs, op.reads.inputs), outputs: save(outputs, op.reads.outputs) };
   current.nodes.push({ op, attrs, inputs, output: outputs[0], saved });

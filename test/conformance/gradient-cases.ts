@@ -365,6 +365,24 @@ export function gradientCases(device: Device): Record<string, readonly Case[]> {
       { shapes: [[0, 4]], compute: ([x]) => ops.swiglu(x) },
       { shapes: [[2, 2, 6]], compute: ([x]) => ops.swiglu(x) },
     ],
+    swigluExperts: [
+      {
+        shapes: [
+          [0, 3],
+          [2, 4, 3],
+          [2, 3, 2],
+        ],
+        compute: ([x, gateUp, down]) => ops.swigluExperts(x, gateUp, down, ints([0, 0, 0])),
+      },
+      {
+        shapes: [
+          [6, 3],
+          [3, 4, 3],
+          [3, 3, 2],
+        ],
+        compute: ([x, gateUp, down]) => ops.swigluExperts(x, gateUp, down, offsets),
+      },
+    ],
     crossEntropy: [
       { shapes: [[0, 4]], compute: ([x]) => ops.crossEntropy(x, ints([])) },
       { shapes: [[3, 4]], compute: ([x]) => ops.crossEntropy(x, ints([1, -1, 3])) },

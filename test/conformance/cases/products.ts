@@ -194,6 +194,50 @@ const groupedStored = flags.flatMap((bf16) =>
   ),
 );
 
+// Sums of k enter a product with another: gate and up stay below 6 or so.
+const gated = (dtype: DType, k: number) => (dtype === "bf16" ? storedBf16(sumOf(k, 6)) : sumOf(k, 6));
+
+const swiglus = [
+  ...groups,
+  { rows: 40, experts: 3, spare: 1, n: 31, k: 600 }, // k in more than one block
+  { rows: 700, experts: 2, spare: 0, n: 20, k: 9 }, // more rows than a tile
+].flatMap(({ rows, experts, spare, n, k }) =>
+  flags.flatMap((bf16) => {
+    const offsets = input(unevenOffsets(rows, experts, spare), "i32");
+    const dtype: DType = bf16 ? "bf16" : "f32";
+    const name = `${rows} rows, ${spare} spare, ${experts} experts of [${k}, ${n}]${bf16 ? ", bf16" : ""}`;
+    const shared = { offsets, rows, experts, n, k, bf16 };
+    return [
+      ...flags.map((keep) =>
+        kernelCase(
+          "groupedSwiglu",
+          `${name}${keep ? ", kept" : ""}`,
+          {
+            x: input(floats(rows * k)),
+            w: input(floats(experts * 2 * n * k)),
+            gateUp: keep ? output(rows * 2 * n, dtype) : null,
+            out: output(rows * n, dtype),
+            ...shared,
+          },
+          gated(dtype, k),
+        ),
+      ),
+      kernelCase(
+        "groupedSwigluGrad",
+        name,
+        {
+          dy: input(floats(rows * k)),
+          w: input(floats(experts * k * n)),
+          gateUp: input(floats(rows * 2 * n, -4, 4), dtype),
+          out: output(rows * 2 * n, dtype),
+          ...shared,
+        },
+        gated(dtype, k),
+      ),
+    ];
+  }),
+);
+
 const oneExpertHasAll = kernelCase(
   "groupedGemm",
   "one expert of four has every row",
@@ -219,5 +263,6 @@ export const productCases: readonly Case[] = [
   ...storedTypes,
   ...grouped,
   ...groupedStored,
+  ...swiglus,
   oneExpertHasAll,
 ];
