@@ -11,23 +11,27 @@ import { kernelStamp, writeAbiHeader } from "./build-inputs.mjs";
 import { root } from "./install.mjs";
 import { isCurrent } from "./stamp.mjs";
 
-// Best first. "wide" is AVX-512's logic (16 floats a vector) on AVX2 registers: it lets a machine without AVX-512 test it,
-// and is never chosen by itself.
+const avx512 = [
+  "-DCV_WIDTH=16",
+  "-mavx512f",
+  "-mavx512bw",
+  "-mavx512vl",
+  "-mavx512dq",
+  "-mfma",
+  "-mf16c",
+  "-mprefer-vector-width=512",
+];
+
+// Best first. "wide" is AVX-512's logic (16 floats a vector) on AVX2 registers, "amx_emulated" the matrix unit's in plain C++: they let a
+// machine without either test it, and are never chosen by themselves.
 const isasOf = {
   x64: {
-    avx512: [
-      "-DCV_WIDTH=16",
-      "-mavx512f",
-      "-mavx512bw",
-      "-mavx512vl",
-      "-mavx512dq",
-      "-mfma",
-      "-mf16c",
-      "-mprefer-vector-width=512",
-    ],
+    amx: [...avx512, "-DCV_TILES=1", "-mamx-tile", "-mamx-bf16"],
+    avx512,
     avx2: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c"],
     sse2: ["-DCV_WIDTH=4"],
     wide: ["-DCV_WIDTH=16", "-mavx2", "-mfma", "-mf16c"],
+    amx_emulated: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c", "-DCV_TILES=2"],
   },
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
@@ -58,6 +62,14 @@ const objects = "build/native";
 function findCompiler() {
   const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
   return candidates.find((name) => spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0);
+}
+
+/** Without the sets whose flags the compiler is too old to know. */
+function knownIsas(compiler, isas) {
+  const knows = (own) =>
+    spawnSync(compiler, [...own, "-x", "c++", "-E", "-"], { input: "", stdio: ["pipe", "ignore", "ignore"] })
+      .status === 0;
+  return Object.fromEntries(Object.entries(isas).filter(([, own]) => knows(own)));
 }
 
 /** Runs commands, at most `limit` at a time; rejects with the first failure's output. */
@@ -136,7 +148,8 @@ export async function buildNative() {
   rmSync(join(root, objects), { recursive: true, force: true });
   for (const folder of [objects, "dist/native"]) mkdirSync(join(root, folder), { recursive: true });
   await writeAbiHeader();
-  const commands = compileCommands(compiler, isas, [...common, ...extra]);
+  const known = knownIsas(compiler, isas);
+  const commands = compileCommands(compiler, known, [...common, ...extra]);
   const made = commands.map((command) => command.at(-1));
   try {
     await runAll(commands, availableParallelism());
@@ -149,7 +162,7 @@ export async function buildNative() {
   renameSync(join(root, `${file}.new`), join(root, file));
   inputs.write(file);
   const seconds = (performance.now() - started) / 1000;
-  const line = `native kernels: built with ${compiler} for ${Object.keys(isas).join(", ")} (${seconds.toFixed(1)} s)`;
+  const line = `native kernels: built with ${compiler} for ${Object.keys(known).join(", ")} (${seconds.toFixed(1)} s)`;
   return { there: true, line };
 }
 

@@ -34,7 +34,7 @@ interface Addon {
 }
 
 export interface NativeOptions {
-  /** Instruction set; the best the machine has when absent. "wide" is a test build, never chosen by itself. */
+  /** Instruction set; the best the machine has when absent. "wide" and "amx_emulated" are test builds, never chosen by themselves. */
   isa?: string;
   /** Threads that compute, the caller included; the CPUs this process may run on when absent. */
   threads?: number;
