@@ -191,8 +191,13 @@ function choose(spec: RoutingSpec, selection_TE: Tensor, limits: ExpertLimits | 
   const ids_TK =
     select.by === "token" && "topP" in select
       ? selectTopP(selection_TE, select.topP, k)
-      : selectTop(selection_TE, k);
+      : selectTop(selection_TE, k, mayRuleOut(spec, limits));
   return dropPastActive(ids_TK, picks, limits);
+}
+
+/** Whether a selection score may be -Infinity. */
+function mayRuleOut({ select, groups }: RoutingSpec, limits: ExpertLimits | null): boolean {
+  return select.by === "label" || groups !== null || Boolean(limits?.mask_TE);
 }
 
 function fitCapacity(
@@ -236,7 +241,8 @@ function scoreChosen(logits_TK: Tensor, kind: RoutingSpec["score"], named_TK: Te
 
 /** weights / (their sum + epsilon); a token without experts keeps its zeros. */
 function normalised(weights: Tensor, named: Tensor | null, epsilon: number): Tensor {
-  const sum_T1 = affine(sum(weights, -1, { keep: true }), 1, epsilon);
+  const total_T1 = sum(weights, -1, { keep: true });
+  const sum_T1 = epsilon === 0 ? total_T1 : affine(total_T1, 1, epsilon);
   if (!named) return div(weights, sum_T1);
   return div(
     weights,

@@ -85,10 +85,10 @@ function unknownLabel(label: string, known: readonly string[]): never {
   return fail("spec", `route: label "${label}" is not in select.table, which has ${known.join(", ")}`);
 }
 
-/** The k best experts of each token, best first: ids i32 [T,K], -1 where fewer than k are allowed. */
-export function selectTop(selection_TE: Tensor, k: number): Tensor {
+/** The k best experts of each token, best first: ids i32 [T,K], -1 where fewer than k are allowed; unless `ruledOut`, all are. */
+export function selectTop(selection_TE: Tensor, k: number, ruledOut: boolean): Tensor {
   const { values, ids } = topk(selection_TE, k);
-  return dropAbsent(ids, values);
+  return ruledOut ? dropAbsent(ids, values) : ids;
 }
 
 /** The fewest best experts whose scores add up to `topP` (Huang et al. 2024), at most `maxK`: ids i32 [T,maxK], -1 past them. */

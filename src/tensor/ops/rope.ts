@@ -67,11 +67,14 @@ function turn({ run, inputs, attrs }: RopeContext, from: Tensor, to: Tensor, inv
   const [heads, headDim] = shape.slice(-2);
   const leading = shape.slice(0, -2);
   const tokens = sizeOf(leading);
-  scope(() => {
-    const each = position.size === tokens ? position : expand(reshape(position, leading.slice(-1)), leading);
-    const places = { x: from.buf, cos: cos.buf, sin: sin.buf, position: each.buf, out: to.buf };
-    run.rope({ ...places, tokens, heads, headDim, rotary: 2 * cos.shape[1], ...attrs, inverse });
-  });
+  const places = { x: from.buf, cos: cos.buf, sin: sin.buf, out: to.buf };
+  const sizes = { tokens, heads, headDim, rotary: 2 * cos.shape[1], interleaved: attrs.interleaved, inverse };
+  if (position.size === tokens) run.rope({ ...places, position: position.buf, ...sizes });
+  else
+    scope(() => {
+      const each = expand(reshape(position, leading.slice(-1)), leading);
+      run.rope({ ...places, position: each.buf, ...sizes });
+    });
 }
 
 const ropeOp: Op<RopeAttrs> = {
