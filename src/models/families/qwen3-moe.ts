@@ -5,6 +5,7 @@
  * D width, E experts, K picks a token, F expert hidden width.
  */
 import { z } from "zod";
+import { fail } from "../../errors.ts";
 import { type LossSpec, noLosses } from "../../moe/index.ts";
 import { Attention, Rotary, SwigluMlp } from "../../nn/index.ts";
 import { PreNormBlock, swigluMixture } from "../block.ts";
@@ -85,7 +86,10 @@ const defaults: FamilyDefaults = { kvHeads: 4, ropeTheta: 10_000, normEps: 1e-6 
 export function readQwen3Moe(json: unknown, source = "config.json"): Qwen3MoeConfig {
   const parsed = parseConfig(schema, json, source, unused);
   const config = readDecoder(parsed, defaults, source);
-  const experts = parsed.num_experts ?? parsed.num_local_experts ?? 128;
+  const { num_experts: own, num_local_experts: local } = parsed;
+  const experts = own ?? local ?? fail("config", `${source}: num_experts: missing`);
+  if (local !== undefined && local !== experts)
+    fail("config", `${source}: num_local_experts: ${local} is not num_experts (${experts})`);
   return {
     ...config,
     ...readSparse(parsed, experts, config.layers, source),
