@@ -28,6 +28,7 @@ const catalogue = {
     exit: 1,
     remedy: "start the run anew, or point --resume at a run folder with a state/ folder",
   },
+  hub: { exit: 1, remedy: "run the same command again: it goes on where it stopped" },
   kernels: { exit: 1, remedy: "run `conclave doctor` to see which kernels load and why not the others" },
   memory: { exit: 1, remedy: "use a smaller model, batch or sequence" },
 } as const;

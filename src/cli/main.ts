@@ -8,6 +8,7 @@ import { inspectCommand } from "./inspect.ts";
 import { logitsCommand } from "./logits.ts";
 import { exitFor, reportError } from "./output.ts";
 import { paramsCommand } from "./params.ts";
+import { pullCommand } from "./pull.ts";
 import { routeCommand } from "./route.ts";
 import { trainCommand } from "./train.ts";
 import { version } from "./version.ts";
@@ -28,6 +29,7 @@ for (const make of [
   trainCommand,
   generateCommand,
   chatCommand,
+  pullCommand,
   logitsCommand,
   paramsCommand,
   routeCommand,

@@ -5,6 +5,7 @@ export * from "./files.demo.ts";
 export * from "./files.folders.ts";
 export * from "./files.gguf.ts";
 export * from "./files.hub-cache.ts";
+export * from "./files.pull.ts";
 export * from "./files.read.ts";
 export * from "./files.safetensors.ts";
 export * from "./files.tokenizer.ts";

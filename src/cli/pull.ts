@@ -1,0 +1,110 @@
+import { Command } from "commander";
+import pc from "picocolors";
+import { ConclaveError, fail } from "../errors.ts";
+import { isRevision, type PullProgress, parseHubModel, pullModel } from "../formats/files.ts";
+import { bytes, commandLine, duration, print, printJson, remark } from "./output.ts";
+
+interface PullFlags {
+  readonly revision: string;
+  readonly file: string[];
+  readonly include: string[];
+  readonly json?: boolean;
+}
+
+const gather = (value: string, before: string[]): string[] => [...before, value];
+
+export function pullCommand(): Command {
+  return new Command("pull")
+    .description("Fetch a model from the Hugging Face hub into its cache on this machine.")
+    .argument("<model>", "ORG/NAME")
+    .option("--revision <name>", "branch, tag or commit", "main")
+    .option("--file <path>", "fetch this file; may be given several times", gather, [])
+    .option(
+      "--include <pattern>",
+      "fetch the files that match, with * and ?; may be given several times",
+      gather,
+      [],
+    )
+    .option("--json", 'print {"folder", "commit", "files"}')
+    .addHelpText(
+      "after",
+      "\nWithout --file and --include: the safetensors with configuration and tokenizer, or the one GGUF model." +
+        "\nHF_HUB_CACHE or HF_HOME say where the cache is, HF_TOKEN who you are, HF_ENDPOINT where the hub is." +
+        "\n\nExamples:\n  conclave pull allenai/OLMoE-1B-7B-0924-Instruct" +
+        "\n  conclave pull Qwen/Qwen3-30B-A3B-GGUF --file Qwen3-30B-A3B-Q4_K_M.gguf",
+    )
+    .action(runPull);
+}
+
+async function runPull(argument: string, flags: PullFlags): Promise<void> {
+  const named = parseHubModel(argument.includes("@") ? argument : `${argument}@${flags.revision}`);
+  if (!isRevision(flags.revision))
+    fail("usage", `--revision ${JSON.stringify(flags.revision)}: no branch, tag or commit has such a name`);
+  if (!named) fail("usage", `${JSON.stringify(argument)} is no model on the hub`, "give it as ORG/NAME");
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  const view = new PullView(process.stderr);
+  try {
+    const { snapshot, commit, files } = await pullModel(named, {
+      files: flags.file,
+      include: flags.include,
+      signal: stop.signal,
+      progress: (progress) => view.update(progress),
+    });
+    view.close();
+    const listed = files.map(({ path, size }) => ({ path, size }));
+    if (flags.json) printJson({ folder: snapshot, commit, files: listed });
+    else print(snapshot);
+  } catch (error) {
+    view.close();
+    if (!stop.signal.aborted || error instanceof ConclaveError) throw error;
+    remark(`stopped; to go on: ${commandLine(...process.argv.slice(2))}`);
+    process.exitCode = 130;
+  }
+}
+
+const redrawMilliseconds = 100;
+const plainMilliseconds = 5000;
+
+/** A line that redraws itself where a person watches, a line now and then where not. */
+class PullView {
+  private readonly stream: NodeJS.WriteStream;
+  private readonly live: boolean;
+  private readonly began = performance.now();
+  private last = 0;
+  private drawn = false;
+  /** Bytes that were there at the start. */
+  private had: number | null = null;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.stream = stream;
+    this.live = stream.isTTY === true && process.env.TERM !== "dumb";
+  }
+
+  update({ file, allBytes, allSize }: PullProgress): void {
+    this.had ??= allBytes;
+    const now = performance.now();
+    const every = this.live ? redrawMilliseconds : plainMilliseconds;
+    if (now - this.last < every && allBytes < allSize) return;
+    this.last = now;
+    const rate = (1000 * (allBytes - this.had)) / (now - this.began);
+    const left = rate > 0 ? `, ${duration((allSize - allBytes) / rate)} left` : "";
+    const line = `${bytes(allBytes)} of ${bytes(allSize)}, ${bytes(Math.round(rate))}/s${left}  ${file}`;
+    if (!this.live) this.stream.write(`${line}\n`);
+    else
+      this.stream.write(
+        `\r\u001b[2K${this.bar(allSize > 0 ? allBytes / allSize : 1)} ${line.slice(0, (this.stream.columns || 80) - 23)}`,
+      );
+    this.drawn = this.live;
+  }
+
+  private bar(share: number): string {
+    const filled = Math.round(20 * share);
+    return pc.cyan("━".repeat(filled)) + pc.dim("━".repeat(20 - filled));
+  }
+
+  close(): void {
+    if (this.drawn) this.stream.write("\n");
+    this.drawn = false;
+  }
+}

@@ -1,0 +1,181 @@
+import { copyFile, mkdir, rm, stat, symlink } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConclaveError, fail } from "../errors.ts";
+import { writeFileAtomic } from "./files.atomic.ts";
+import { causeOf, download, refuse } from "./files.download.ts";
+import { commitExpression, type HubModel, hubCacheFolder, modelFolder } from "./files.hub-cache.ts";
+import { lock } from "./files.lock.ts";
+import { fileError, pathExists } from "./files.read.ts";
+import { chooseFiles, type HubFile, type Wanted } from "./hub-files.ts";
+
+export interface PullProgress {
+  readonly file: string;
+  /** Of this file; bytes that an earlier pull left are counted. */
+  readonly bytes: number;
+  /** Of all files. */
+  readonly allBytes: number;
+  readonly allSize: number;
+}
+
+export interface PullOptions extends Wanted {
+  /** Default: {@link hubCacheFolder}. */
+  readonly cache?: string;
+  /** Default: HF_ENDPOINT, else https://huggingface.co. */
+  readonly endpoint?: string;
+  /** Default: HF_TOKEN. */
+  readonly token?: string;
+  readonly signal?: AbortSignal;
+  readonly progress?: (progress: PullProgress) => void;
+  readonly retryMilliseconds?: number;
+}
+
+export interface Pulled {
+  /** The folder that holds the files under their names. */
+  readonly snapshot: string;
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+}
+
+/**
+ * Fetches a model from the hub into its cache on this machine, where Hugging Face's other libraries find it too. Files
+ * that are there already are not fetched again; what an earlier pull left incomplete is gone on with. The branch's name
+ * points to the new files only when all of them are there.
+ *
+ * Errors: "hub", "disk"; the signal's reason when it is aborted.
+ */
+export async function pullModel(model: HubModel, options: PullOptions = {}): Promise<Pulled> {
+  const { cache = hubCacheFolder(), progress } = options;
+  const endpoint = (options.endpoint ?? (process.env.HF_ENDPOINT || "https://huggingface.co")).replace(
+    /\/+$/,
+    "",
+  );
+  const token = options.token ?? (process.env.HF_TOKEN || undefined);
+  const { commit, files: all } = await listModel(model, endpoint, token, options.signal);
+  const files = chooseFiles(all, options, model.name);
+  const folder = modelFolder(model, cache);
+  const snapshot = join(folder, "snapshots", commit);
+  const allSize = files.reduce((sum, { size }) => sum + size, 0);
+  let before = 0;
+  for (const file of files) {
+    const blob = join(folder, "blobs", file.hash);
+    const tell = (bytes: number) => progress?.({ file: file.path, bytes, allBytes: before + bytes, allSize });
+    const url = `${endpoint}/${model.name}/resolve/${commit}/${file.path.split("/").map(encodeURIComponent).join("/")}`;
+    const locks = join(cache, ".locks", `models--${model.name.replace("/", "--")}`);
+    await alone(join(locks, `${file.hash}.conclave`), options.signal, async () => {
+      if ((await stat(blob).catch(() => undefined))?.size === file.size) return;
+      await makeFolder(dirname(blob));
+      await download({
+        ...options,
+        url,
+        path: blob,
+        size: file.size,
+        hash: file.hash,
+        name: `${model.name}/${file.path}`,
+        token,
+        progress: tell,
+      });
+    });
+    tell(file.size);
+    await linkTo(blob, join(snapshot, file.path));
+    before += file.size;
+  }
+  if (model.revision !== commit) await writeFileAtomic(join(folder, "refs", model.revision), commit);
+  return { snapshot, commit, files };
+}
+
+/** The commit that a revision names, and its files. */
+async function listModel(
+  { name, revision }: HubModel,
+  hubUrl: string,
+  accessToken: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ commit: string; files: HubFile[] }> {
+  const hub = await loadClient();
+  if (accessToken !== undefined && !accessToken.startsWith("hf_"))
+    fail(
+      "hub",
+      "HF_TOKEN holds no access token of the hub: those begin with hf_",
+      "set it to one, or unset it",
+    );
+  const common = {
+    hubUrl,
+    accessToken,
+    fetch: (url: string | URL | Request, init?: RequestInit) => fetch(url, { ...init, signal }),
+  };
+  try {
+    const { sha } = await hub.modelInfo({ ...common, name, revision, additionalFields: ["sha"] });
+    if (!commitExpression.test(sha))
+      fail("hub", `${name}: the hub names the commit ${JSON.stringify(sha)}, which is none`);
+    const files: HubFile[] = [];
+    for await (const { type, path, size, oid, lfs } of hub.listFiles({
+      ...common,
+      repo: { type: "model", name },
+      recursive: true,
+      revision: sha,
+    }))
+      if (type === "file") files.push({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? "" });
+    return { commit: sha, files };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof ConclaveError) throw error;
+    if (error instanceof hub.HubApiError) refuse(error.statusCode, `${name}, revision ${revision}`);
+    throw new ConclaveError("hub", `${hubUrl} cannot be reached: ${causeOf(error)}`, { cause: error });
+  }
+}
+
+async function loadClient(): Promise<typeof import("@huggingface/hub")> {
+  try {
+    return await import("@huggingface/hub");
+  } catch (error) {
+    throw new ConclaveError("hub", "the package @huggingface/hub is not installed", {
+      remedy: "npm install @huggingface/hub",
+      cause: error,
+    });
+  }
+}
+
+const lockPollMilliseconds = 200;
+
+/** Runs `work` while no other pull of the same file runs, waiting for one that does. */
+async function alone(
+  path: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<void>,
+): Promise<void> {
+  let release: (() => Promise<void>) | undefined;
+  while (!release) {
+    release = await lock(path).catch(async (error: unknown) => {
+      if (!(error instanceof ConclaveError && error.code === "file-exists")) throw error;
+      await sleep(lockPollMilliseconds, undefined, { signal });
+      return undefined;
+    });
+  }
+  try {
+    await work();
+  } finally {
+    await release();
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error: unknown) => {
+    throw fileError("making", path, error);
+  });
+}
+
+/** Names a blob by a relative link, so that the cache can be moved; a copy where links are not allowed. */
+async function linkTo(blob: string, path: string): Promise<void> {
+  if (await pathExists(path)) return;
+  await makeFolder(dirname(path));
+  try {
+    await rm(path, { force: true }); // a link to nothing
+    await symlink(relative(dirname(path), blob), path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return; // another pull was quicker
+    if (code !== "EPERM") throw fileError("linking", path, error);
+    await copyFile(blob, path);
+  }
+}

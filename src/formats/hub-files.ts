@@ -1,0 +1,97 @@
+/** Which files of a repository on the hub a model needs. */
+import { fail } from "../errors.ts";
+
+/** A file as the hub lists it. */
+export interface HubFile {
+  /** Inside the repository, with "/" between folders. */
+  readonly path: string;
+  readonly size: number;
+  /** SHA-256 of a large file (LFS), in hex; of others the id that git gives them, a SHA-1. */
+  readonly hash: string;
+}
+
+/** Exact paths, or patterns with * and ?, of what to fetch; with neither, what is needed to run the model. */
+export interface Wanted {
+  readonly files?: readonly string[];
+  readonly include?: readonly string[];
+}
+
+/** The files to fetch. Errors: "hub", where a wanted file is not there, or where nothing says which of several. */
+export function chooseFiles(
+  all: readonly HubFile[],
+  { files = [], include = [] }: Wanted,
+  name: string,
+): HubFile[] {
+  const chosen = files.length + include.length > 0 ? named(all, files, include, name) : needed(all, name);
+  for (const { path, hash, size } of chosen) {
+    if (!Number.isSafeInteger(size) || size < 0)
+      fail("hub", `${name}: the hub gives ${path} the size ${size}`);
+    if (!isInside(path))
+      fail(
+        "hub",
+        `${name}: the hub lists ${JSON.stringify(path)}, which is no path inside a folder`,
+        "do not use this repository",
+      );
+    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash))
+      fail("hub", `${name}: the hub gives ${path} the hash ${JSON.stringify(hash)}, which is none`);
+  }
+  return chosen;
+}
+
+function named(
+  all: readonly HubFile[],
+  files: readonly string[],
+  include: readonly string[],
+  name: string,
+): HubFile[] {
+  const patterns = [...files.map(withParts), ...include].map((pattern) => ({
+    pattern,
+    matches: glob(pattern),
+  }));
+  for (const { pattern, matches } of patterns)
+    if (!all.some(({ path }) => matches.test(path)))
+      fail("hub", `${name} holds no file ${pattern}`, `it holds: ${summary(all)}`);
+  return all.filter(({ path }) => patterns.some(({ matches }) => matches.test(path)));
+}
+
+/** The first part of a split GGUF model stands for all of its parts. */
+function withParts(path: string): string {
+  return path.replace(/-00001-of-(\d{5})\.gguf$/, "-?????-of-$1.gguf");
+}
+
+/** As the shell and Hugging Face's libraries read them; * crosses folders. */
+function glob(pattern: string): RegExp {
+  const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`, "s");
+}
+
+const beside = /^[^/]+\.(json|jinja)$|^(tokenizer\.model|merges\.txt|vocab\.txt|LICENSE[^/]*)$/;
+
+function needed(all: readonly HubFile[], name: string): HubFile[] {
+  const weights = all.filter(({ path }) => /^[^/]+\.safetensors$/.test(path));
+  // Mistral's repositories hold the weights a second time, in another layout.
+  const named = weights.filter(({ path }) => path.startsWith("model"));
+  if (weights.length > 0)
+    return [...all.filter(({ path }) => beside.test(path)), ...(named.length > 0 ? named : weights)];
+  const models = all.filter(({ path }) => path.endsWith(".gguf"));
+  const first = models.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(path));
+  if (first.length === 1) return models;
+  if (first.length === 0)
+    fail("hub", `${name} holds neither safetensors nor GGUF files`, `it holds: ${summary(all)}`);
+  fail("hub", `${name} holds ${first.length} GGUF models`, `choose with --file: ${summary(first)}`);
+}
+
+function summary(files: readonly HubFile[]): string {
+  const most = 30;
+  const names = files.slice(0, most).map(({ path }) => path);
+  return names.join(", ") + (files.length > most ? ` and ${files.length - most} more` : "");
+}
+
+/** Whether a path stays inside the folder it is joined to, on every system. */
+function isInside(path: string): boolean {
+  const parts = path.split("/");
+  const control = [...path].some((character) => character < " ");
+  return (
+    !control && !/[\\:]/.test(path) && parts.every((part) => part !== "" && part !== "." && part !== "..")
+  );
+}
