@@ -148,6 +148,7 @@ const machine = {
   readGBs: versions.Conclave?.peaks.readGBs,
 };
 const date = new Date().toISOString().slice(0, 10);
+mkdirSync(dirname(flags.json), { recursive: true });
 writeFileSync(
   flags.json,
   `${JSON.stringify({ date, machine, threads: Number(threads), versions, results }, null, 1)}\n`,

@@ -1,3 +1,4 @@
+import type { ParameterArena } from "../../nn/index.ts";
 import { type Device, scope, Tape, type Tensor } from "../../tensor/index.ts";
 
 /** One pass of a benchmark, timed. */
@@ -63,7 +64,10 @@ export interface StepMemory {
   readonly peakBytes: number;
 }
 
-export function stepMemory(device: Device, gradientBytes: number, lossOf: () => Tensor): StepMemory {
+export function stepMemory(arena: ParameterArena, lossOf: () => Tensor): StepMemory {
+  const { device } = arena.values;
+  const gradientBytes = 4 * arena.values.size;
+  arena.clearGradients();
   return scope(() => {
     const before = device.memory.live;
     device.resetPeak();

@@ -118,7 +118,7 @@ export function moeWorkload(device: Device, shape: MoeShape, precision: Precisio
           }),
       },
     },
-    memory: () => stepMemory(device, 4 * arena.grads.size, loss),
+    memory: () => stepMemory(arena, loss),
     dispose() {
       for (const made of [x_TD, dy_TD, arena]) made.dispose();
     },

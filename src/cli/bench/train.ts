@@ -158,7 +158,7 @@ export function trainWorkload(device: Device, config: TrainConfig): TrainWorkloa
     parameters: total,
     activeParameters: active,
     stateBytes: device.memory.live - before,
-    memory: () => stepMemory(device, 4 * learner.optimizer.arena.grads.size, loss),
+    memory: () => stepMemory(learner.optimizer.arena, loss),
     dispose: () => learner.dispose(),
   };
 }
