@@ -12,6 +12,9 @@ double power(double base, int64_t exponent) {
   return result;
 }
 
+// Means of gradients that have stopped coming decay until they are denormal, where each operation takes a hundred times as long.
+CV_INLINE vf flushed(vf x) { return select(vabs(x) < 0x1p-126f, vf{}, x); }
+
 }  // namespace
 
 void adamw(const cv::AdamwArgs& args) {
@@ -28,8 +31,8 @@ void adamw(const cv::AdamwArgs& args) {
     each_vector(end - begin, [=](int64_t at, auto lanes) {
       const int64_t i = begin + at;
       vf g = get(grad + i, lanes) * scale, p = get(param + i, lanes);
-      vf m1 = fma(get(m + i, lanes), splat(keep1), g * take1);
-      vf v1 = fma(get(v + i, lanes), splat(keep2), g * g * take2);
+      vf m1 = flushed(fma(get(m + i, lanes), splat(keep1), g * take1));
+      vf v1 = flushed(fma(get(v + i, lanes), splat(keep2), g * g * take2));
       vf step = m1 * correct1 / (vsqrt(v1 * correct2) + eps) + shrink * p;
       put(m + i, m1, lanes);
       put(v + i, v1, lanes);

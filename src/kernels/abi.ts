@@ -443,7 +443,7 @@ export const abi = {
 
   // ---- optimizer -----------------------------------------------------------------------------------------
   /** AdamW (Loshchilov & Hutter 2019) over n packed parameters: g = grad*gradScale[0];
-   *  m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2;
+   *  m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2, each 0 where it falls below the least normal f32, 2^-126;
    *  param -= lr * ( (m/(1-beta1^step)) / (sqrt(v/(1-beta2^step)) + eps) + decay*param ); decay touches only the first
    *  `decayed` elements. gradScale null: 1. */
   adamw: {

@@ -32,4 +32,27 @@ const cases = [...sizes, 40_001].flatMap((n) =>
   ),
 );
 
-export const adamwCases: readonly Case[] = cases;
+/** Without gradients means decay; below 2^-126 (1.18e-38) they end at 0. */
+const fading = Float64Array.from({ length: 37 }, (_, i) => (i % 2 === 0 ? 1.2e-38 : 1.4e-38));
+const decays = kernelCase(
+  "adamw",
+  "means that fade away",
+  {
+    param: inout(floats(37)),
+    grad: input(new Float64Array(37)),
+    m: inout(fading.map((x, i) => (i % 3 === 0 ? -x : x))),
+    v: inout(fading),
+    gradScale: null,
+    n: 37,
+    decayed: 0,
+    step: 1000,
+    lr: 1e-3,
+    beta1: 0.9,
+    beta2: 0.9,
+    eps: 1e-8,
+    decay: 0,
+  },
+  { abs: 0, rel: 1e-6 },
+);
+
+export const adamwCases: readonly Case[] = [...cases, decays];
