@@ -28,11 +28,12 @@ export interface DecoderJson extends RopeJson {
   readonly bos_token_id: number | null;
   readonly eos_token_id: number | number[] | null;
   readonly pad_token_id: number | null;
-  readonly quantization_config: Fp8Json | undefined;
 }
 
 /** The schemas of those keys, to be spread into a family's own. */
-export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<DecoderJson[Key]> } = {
+export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<DecoderJson[Key]> } & {
+  readonly quantization_config: z.ZodType<Fp8Json | undefined>;
+} = {
   vocab_size: size,
   hidden_size: size,
   num_hidden_layers: size,

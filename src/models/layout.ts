@@ -40,8 +40,11 @@ export interface FilePart {
   readonly file: string;
   /** Of the piece; null: of the whole parameter. */
   readonly shape: Shape | null;
-  /** Where the piece lies in a larger file tensor (fused or stacked); null: it is the whole of it. */
-  readonly from: { readonly shape: Shape; readonly start: number } | null;
+  /**
+   * Where the piece lies in a larger file tensor (fused or stacked); null: it is the whole of it. `size`: how many of the file's elements,
+   * where a transform makes more or fewer of them.
+   */
+  readonly from: { readonly shape: Shape; readonly start: number; readonly size?: number } | null;
   /** Null: the file's elements are the piece's, in order. */
   readonly transform: Transform | null;
 }
@@ -97,9 +100,10 @@ function place(name: string, whole: Shape, parts: FileParts): PlacedPart[] {
   let start = 0;
   const placed = parts.map(({ file, shape: own, from, transform }) => {
     const shape = own ?? whole;
-    const run = { file, shape: from?.shape ?? shape, start: from?.start ?? 0, size: sizeOf(shape) };
+    const size = from?.size ?? sizeOf(shape);
+    const run = { file, shape: from?.shape ?? shape, start: from?.start ?? 0, size };
     const here = { run, shape, start, transform };
-    start += run.size;
+    start += sizeOf(shape);
     return here;
   });
   if (start !== sizeOf(whole))

@@ -3,33 +3,46 @@
  * weights of picked experts are divided by their sum is the architecture's own rule in llama.cpp, not the file's.
  */
 import { fail } from "../../errors.ts";
+import type { DecoderConfig } from "../decoder.ts";
+import type { FileLayout } from "../layout.ts";
 import type { ArchitectureKeys } from "./keys.ts";
+import { latentLayout } from "./latent.ts";
+import { ggufLayout } from "./layout.ts";
 
 export interface Architecture {
   /** config.json, in Hugging Face's form. Errors: "model". */
   readonly config: (keys: ArchitectureKeys) => Record<string, unknown>;
   /** Rows of queries and keys are ordered for rotary positions over pairs (2i, 2i + 1). */
   readonly interleaved: boolean;
+  /** Where the parameters stand, from that config.json and what its family makes of it. */
+  readonly layout: (json: Readonly<Record<string, unknown>>, config: DecoderConfig) => FileLayout;
 }
+
+const shared: Architecture["layout"] = (_, config) => ggufLayout(config);
 
 /** Every architecture that can be read, by its general.architecture. */
 export const architectures: Readonly<Record<string, Architecture>> = {
-  llama: { interleaved: true, config: llama },
+  llama: { interleaved: true, config: llama, layout: shared },
   qwen2: {
     interleaved: false,
     config: (keys) => ({ model_type: "qwen2", ...decoder(keys), ...dense(keys) }),
+    layout: shared,
   },
   qwen3: {
     interleaved: false,
     config: (keys) => ({ model_type: "qwen3", ...decoder(keys), ...dense(keys) }),
+    layout: shared,
   },
-  qwen2moe: { interleaved: false, config: qwen2moe },
+  qwen2moe: { interleaved: false, config: qwen2moe, layout: shared },
   qwen3moe: {
     interleaved: false,
     config: (keys) => ({ model_type: "qwen3_moe", ...decoder(keys), ...manyExperts(keys, true) }),
+    layout: shared,
   },
-  olmoe: { interleaved: false, config: olmoe },
-  granitemoe: { interleaved: true, config: granitemoe },
+  olmoe: { interleaved: false, config: olmoe, layout: shared },
+  granitemoe: { interleaved: true, config: granitemoe, layout: shared },
+  deepseek2: { interleaved: true, config: deepseek2, layout: overLatents },
+  "gpt-oss": { interleaved: false, config: gptOss, layout: shared },
 };
 
 export function architectureOf(keys: ArchitectureKeys): Architecture {
@@ -42,25 +55,35 @@ export function architectureOf(keys: ArchitectureKeys): Architecture {
   );
 }
 
-/** What all decoders have. */
+function overLatents(json: Readonly<Record<string, unknown>>, config: DecoderConfig): FileLayout {
+  const { qk_nope_head_dim: plain, v_head_dim: value } = json;
+  const sizes = { heads: config.heads, plain: Number(plain), value: Number(value) };
+  return { ...ggufLayout(config), ...latentLayout(sizes) };
+}
+
+/** What all decoders have, with heads of one width. */
 function decoder(keys: ArchitectureKeys): Record<string, unknown> {
-  keys.pass("vocab_size"); // the embedding's rows say it
-  const width = keys.size("embedding_length");
+  const common = anyDecoder(keys);
   const heads = keys.size("attention.head_count");
-  const headDim = keys.sizeIfThere("attention.key_length") ?? width / heads;
+  const headDim = keys.sizeIfThere("attention.key_length") ?? keys.size("embedding_length") / heads;
   for (const key of ["attention.value_length", "rope.dimension_count"]) {
     const given = keys.sizeIfThere(key);
     if (given !== undefined && given !== headDim)
       keys.refuse(key, `${given} is not the width of a head (${headDim}), which is not supported`);
   }
+  const kvHeads = keys.sizeIfThere("attention.head_count_kv") ?? heads;
+  return { ...common, num_key_value_heads: kvHeads, head_dim: headDim };
+}
+
+/** What all decoders have, whatever their attention. */
+function anyDecoder(keys: ArchitectureKeys): Record<string, unknown> {
+  keys.pass("vocab_size"); // the embedding's rows say it
   return {
     ...tokens(keys),
     vocab_size: keys.tensor("token_embd.weight").shape[0],
-    hidden_size: width,
+    hidden_size: keys.size("embedding_length"),
     num_hidden_layers: keys.size("block_count"),
-    num_attention_heads: heads,
-    num_key_value_heads: keys.sizeIfThere("attention.head_count_kv") ?? heads,
-    head_dim: headDim,
+    num_attention_heads: keys.size("attention.head_count"),
     max_position_embeddings: keys.size("context_length"),
     rms_norm_eps: keys.numberIfThere("attention.layer_norm_rms_epsilon"),
     rope_theta: keys.numberIfThere("rope.freq_base") ?? 10_000,
@@ -185,6 +208,83 @@ function granitemoe(keys: ArchitectureKeys): Record<string, unknown> {
     residual_multiplier: keys.numberIfThere("residual_scale") ?? 1,
     logits_scaling: keys.numberIfThere("logit_scale") ?? 1,
     ...(shared > 0 ? { shared_intermediate_size: shared } : {}),
+  };
+}
+
+/**
+ * DeepSeek-V2 and V3: V3 where scores are sigmoids. Attention is described as it runs over latents, with the widths of a
+ * head's own keys and values apart; files made before that have only those.
+ */
+function deepseek2(keys: ArchitectureKeys): Record<string, unknown> {
+  const keyWidth = keys.size("attention.key_length");
+  const valueWidth = keys.size("attention.value_length");
+  const turned = keys.size("rope.dimension_count");
+  keys.pass("attention.head_count_kv"); // 1 over latents, else one a head
+  const groups = keys.sizeIfThere("expert_group_count") ?? 1;
+  const common = {
+    ...anyDecoder(keys),
+    ...manyExpertsOf(keys),
+    kv_lora_rank: keys.size("attention.kv_lora_rank"),
+    q_lora_rank: keys.sizeIfThere("attention.q_lora_rank") ?? null,
+    qk_nope_head_dim: (keys.sizeIfThere("attention.key_length_mla") ?? keyWidth) - turned,
+    qk_rope_head_dim: turned,
+    v_head_dim: keys.sizeIfThere("attention.value_length_mla") ?? valueWidth,
+    rope_scaling: magnified(ropeScaling(keys), keys),
+    n_group: groups,
+    topk_group: keys.sizeIfThere("expert_group_used_count") ?? groups,
+    routed_scaling_factor: keys.numberIfThere("expert_weights_scale") ?? 1,
+    norm_topk_prob: keys.booleanIfThere("expert_weights_norm") ?? false,
+  };
+  if (scoresAreSigmoids(keys)) return { model_type: "deepseek_v3", ...common };
+  const method = groups > 1 ? "group_limited_greedy" : "greedy";
+  return { model_type: "deepseek_v2", ...common, topk_method: method };
+}
+
+function manyExpertsOf(keys: ArchitectureKeys): Record<string, unknown> {
+  return {
+    intermediate_size: keys.size("feed_forward_length"),
+    moe_intermediate_size: keys.size("expert_feed_forward_length"),
+    n_routed_experts: keys.size("expert_count"),
+    n_shared_experts: keys.size("expert_shared_count"),
+    num_experts_per_tok: keys.size("expert_used_count"),
+    first_k_dense_replace: keys.countIfThere("leading_dense_block_count") ?? 0,
+  };
+}
+
+/** By the file's word, else by the bias that only V3 has. */
+function scoresAreSigmoids(keys: ArchitectureKeys): boolean {
+  const first = keys.countIfThere("leading_dense_block_count") ?? 0;
+  const said =
+    keys.sizeIfThere("expert_gating_func") ?? (keys.hasTensor(`blk.${first}.exp_probs_b.bias`) ? 2 : 1);
+  if (said !== 1 && said !== 2)
+    keys.refuse("expert_gating_func", `${said} is neither 1 (softmax) nor 2 (sigmoid)`);
+  return said === 2;
+}
+
+/** YaRN's weight of the magnitude, which the file gives as a tenth of it. */
+function magnified(
+  scaling: Record<string, unknown> | null,
+  keys: ArchitectureKeys,
+): Record<string, unknown> | null {
+  const tenth = keys.numberIfThere("rope.scaling.yarn_log_multiplier");
+  if (!scaling || tenth === undefined) return scaling;
+  return { ...scaling, mscale: 10 * tenth, mscale_all_dim: 10 * tenth };
+}
+
+/** YaRN's blend ends between pairs, as in OpenAI's own code and transformers; llama.cpp rounds its ends outwards. */
+function gptOss(keys: ArchitectureKeys): Record<string, unknown> {
+  const common = decoder(keys);
+  const scaling = common.rope_scaling as Record<string, unknown> | null;
+  keys.pass("feed_forward_length");
+  return {
+    model_type: "gpt_oss",
+    ...common,
+    rope_scaling: scaling ? { ...scaling, truncate: false } : { rope_type: "default" },
+    intermediate_size: keys.size("expert_feed_forward_length"),
+    num_local_experts: keys.size("expert_count"),
+    num_experts_per_tok: keys.size("expert_used_count"),
+    sliding_window: keys.size("attention.sliding_window"),
+    ...attentionBias(keys),
   };
 }
 

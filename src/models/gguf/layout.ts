@@ -69,6 +69,8 @@ const feedForward: FileLayout = {
 
 const mixture: FileLayout = {
   "layers.#.moe.router.gate.weight": inBlock("ffn_gate_inp.weight"),
+  "layers.#.moe.router.gate.bias": inBlock("ffn_gate_inp.bias"),
+  "layers.#.moe.router.bias": inBlock("exp_probs_b.bias"),
   "layers.#.moe.experts.gateUp": (at, shape) => [
     eachExpert(shape, (expert) => stackedPair(`blk.${at}`, "weight", shape, expert)),
     [part(`blk.${at}.ffn_gate_up_exps.weight`)],
@@ -81,6 +83,10 @@ const mixture: FileLayout = {
     [part(`blk.${at}.ffn_down_exps.weight`)],
     eachExpert(shape, (expert) => [part(`blk.${at}.ffn_down.${expert}.weight`, shape.slice(1))]),
   ],
+  "layers.#.moe.experts.gateUpBias": (at, shape) => [
+    eachExpert(shape, (expert) => stackedPair(`blk.${at}`, "bias", shape, expert)),
+  ],
+  "layers.#.moe.experts.downBias": inBlock("ffn_down_exps.bias"),
   "layers.#.moe.shared.expert.gateUp": (at, shape) => [
     ["gate", "up"].map((name) => part(`blk.${at}.ffn_${name}_shexp.weight`, halfOf(shape))),
   ],

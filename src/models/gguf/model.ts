@@ -5,7 +5,6 @@ import { type ReadOptions, readModel } from "../checkpoint.ts";
 import type { Decoder } from "../decoder.ts";
 import { architectureOf } from "./architectures.ts";
 import { ArchitectureKeys } from "./keys.ts";
-import { ggufLayout } from "./layout.ts";
 
 /**
  * Makes the model of a GGUF file and reads its weights, as {@link readModel} does. Errors: "model" where the
@@ -19,8 +18,13 @@ export async function readGguf(
   device: Device,
   options: Pick<ReadOptions, "weights"> = {},
 ): Promise<Decoder> {
-  const config = await ggufConfig(store, source);
-  return await readModel(config, weightsOf(store), device, { ...options, source, layout: ggufLayout });
+  const json = await ggufConfig(store, source);
+  const { layout } = architectureOf(new ArchitectureKeys(store, source));
+  return await readModel(json, weightsOf(store), device, {
+    ...options,
+    source,
+    layout: (config) => layout(json, config),
+  });
 }
 
 /** The config.json that the model of a GGUF file would have. Errors: "model". */
