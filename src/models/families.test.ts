@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { parseRoutingSpec } from "../moe/index.ts";
 import { parameterCounts } from "./counts.ts";
+import { readOlmoe, writeOlmoe } from "./families/olmoe.ts";
 import { describeConfig } from "./families.ts";
 import { configText } from "./hf-config.ts";
 
@@ -64,6 +66,14 @@ test.each<[string, Json, string]>([
 ])("%s with %j is refused", (name, change, message) => {
   expect(() => describeConfig({ ...configs[name], ...change }, "a.json")).toThrow(
     expect.objectContaining({ code: "config", message: expect.stringContaining(`a.json: ${message}`) }),
+  );
+});
+
+test("a config that cannot say a routing is not written", () => {
+  const config = readOlmoe(configs["olmoe-1b-7b-0924"]);
+  const routing = parseRoutingSpec({ experts: 64, k: 8, score: "sigmoid", capacity: { factor: 2 } });
+  expect(() => writeOlmoe({ ...config, routing })).toThrow(
+    "config.json of olmoe: it cannot say the routing's score, capacity",
   );
 });
 

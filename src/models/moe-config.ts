@@ -45,28 +45,23 @@ export function asTopK(routing: RoutingSpec, family: string): { k: number; norma
 }
 
 /** K, for a config that can only say {@link softmaxOfTopK}. Errors: "model". */
-export function asSoftmaxOfTopK(routing: RoutingSpec, family: string): { k: number } {
+export function asSoftmaxOfTopK(routing: RoutingSpec, family: string): number {
   const k = picksOf(routing) ?? 1;
   mustSay(routing, softmaxOfTopK(routing.experts, k), family);
-  return { k };
-}
-
-/** Two specs that read the same. */
-export function sameRouting(a: RoutingSpec, b: RoutingSpec): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+  return k;
 }
 
 /** Errors: "model", where `routing` is not what the family's config can say. */
 export function mustSay(routing: RoutingSpec, sayable: RoutingSpec, family: string): void {
-  if (sameRouting(routing, sayable)) return;
   const keys = (Object.keys(sayable) as (keyof RoutingSpec)[]).filter(
     (key) => JSON.stringify(routing[key]) !== JSON.stringify(sayable[key]),
   );
-  fail(
-    "model",
-    `config.json of ${family}: it cannot say the routing's ${keys.join(", ")}`,
-    "save as a Mixtral",
-  );
+  if (keys.length > 0)
+    fail(
+      "model",
+      `config.json of ${family}: it cannot say the routing's ${keys.join(", ")}`,
+      "a Mixtral's can carry any routing",
+    );
 }
 
 const count = z.int().min(1);

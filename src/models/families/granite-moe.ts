@@ -124,7 +124,7 @@ export function writeGraniteMoe(config: GraniteMoeConfig): Record<string, unknow
     ...writeDecoder(config),
     intermediate_size: config.expertHidden,
     num_local_experts: routing.experts,
-    num_experts_per_tok: asSoftmaxOfTopK(routing, "granitemoe").k,
+    num_experts_per_tok: asSoftmaxOfTopK(routing, "granitemoe"),
     router_aux_loss_coef: config.balanceCoefficient,
     embedding_multiplier: config.embeddingScale,
     attention_multiplier: config.attentionScale,
