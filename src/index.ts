@@ -1,6 +1,14 @@
 /** Conclave: mixture of experts for TypeScript. Each part is also an entry of its own: "conclave/moe", "conclave/train" ... */
 export { ConclaveError, type ErrorCode } from "./errors.ts";
-export { type GenerateOptions, generate, logits } from "./infer/index.ts";
+export {
+  Engine,
+  type GenerateOptions,
+  generate,
+  generateBatch,
+  logits,
+  Session,
+  textOf,
+} from "./infer/index.ts";
 export { analyse, RouteCollector, reportHtml } from "./inspect/index.ts";
 export { type KernelReport, type SelectOptions, selectKernels } from "./kernels/index.ts";
 export { loadModel, parameterCounts, saveModel } from "./models/index.ts";
