@@ -6,7 +6,14 @@ import { loadChatTemplate, loadTokenizer, readText, writeFileAtomic } from "../f
 import { ChatTemplate } from "../formats/index.ts";
 import { type AnswerOptions, Chat } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { labelFor, modelArgument, openModel, precisionOf, resolveModel } from "./model.ts";
+import {
+  checkPrecision,
+  labelFor,
+  modelArgument,
+  openModel,
+  productPrecision,
+  resolveModel,
+} from "./model.ts";
 import { openDevice } from "./options.ts";
 import { grouped, print, printJson, remark, reportError } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
@@ -27,7 +34,7 @@ export function chatCommand(): Command {
     .option("--template <file>", "chat template (Jinja) to use in place of the model's");
   return addSamplingFlags(command, { maxTokens: 1024 })
     .option("--label <name>", "what the tokens are, for a model that routes by label")
-    .option("--precision <name>", "bf16 or f32 matrix products", "f32")
+    .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
     .option("--json", 'print {"ids", "text", "finish", "promptTokens"} for each answer')
     .addHelpText(
       "after",
@@ -46,13 +53,14 @@ const commandHelp = [
 ].join("\n");
 
 async function runChat(argument: string, flags: ChatFlags, command: Command): Promise<void> {
-  const ctx = context({ precision: precisionOf(flags.precision) });
+  const precision = checkPrecision(flags.precision);
   const path = await resolveModel(argument);
   const template = await templateOf(path, argument, flags.template);
   const tokenizer = await loadTokenizer(path);
   const { device } = await openDevice(command);
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
+  const ctx = context({ precision: productPrecision(precision, model) });
   const chat = new Chat(model, { tokenizer, template, system: flags.system, label, ctx });
   try {
     await new Talk(chat, argument, flags, model.config.maxPositions).run();

@@ -10,7 +10,15 @@ import {
 } from "../infer/index.ts";
 import type { Decoder } from "../models/index.ts";
 import { context, type Device } from "../tensor/index.ts";
-import { labelFor, modelArgument, openModel, precisionOf, promptIds, resolveModel } from "./model.ts";
+import {
+  checkPrecision,
+  labelFor,
+  modelArgument,
+  openModel,
+  productPrecision,
+  promptIds,
+  resolveModel,
+} from "./model.ts";
 import { byteSize, openDevice, whole } from "./options.ts";
 import { grouped, printJson, remark } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
@@ -33,7 +41,7 @@ export function generateCommand(): Command {
     .option("--ids <list>", "token ids to continue instead of a text: 1,2,3");
   return addSamplingFlags(command, { maxTokens: 128 })
     .option("--label <name>", "what the tokens are, for a model that routes by label")
-    .option("--precision <name>", "bf16 or f32 matrix products", "f32")
+    .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
     .option(
       "--logprobs <n>",
       "with --json: log-probabilities of each token and of the n likeliest",
@@ -62,7 +70,7 @@ async function runGenerate(
   const { json, logprobs, routes = false, stop = [] } = flags;
   if (!json && (routes || logprobs !== undefined))
     fail("usage", `${routes ? "--routes" : "--logprobs"} is printed with --json`);
-  const precision = precisionOf(flags.precision);
+  const asked = checkPrecision(flags.precision);
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const { ids, tokenizer } = await promptIds(path, prompt, flags.ids);
@@ -70,6 +78,7 @@ async function runGenerate(
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
   const experts = flags.expertCache === undefined ? null : expertCache(model, device, flags.expertCache);
+  const precision = productPrecision(asked, model);
   const ctx = context({ precision, ...(experts && { tap: experts.tap }) });
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort());

@@ -110,3 +110,17 @@ test.each([
   expect(stdout).toBe("");
   expect(code).toBe(2);
 });
+
+test("--expert-cache changes no token and says how it went; a size must be one, and hold one token's experts", async () => {
+  const { code, stdout, stderr } = await generate(
+    ...["--max-tokens", "12", "--json", ...greedily, "--expert-cache", "1MiB"],
+  );
+  if (stderr.includes("not mapped")) return expect(code).toBe(1); // on WebAssembly
+  expect(code, stderr).toBe(0);
+  const { ids, expertCache } = JSON.parse(stdout);
+  expect(ids).toEqual(greedy);
+  expect(expertCache.used).toBeGreaterThan(0);
+  expect(expertCache.bytesHeld).toBeLessThanOrEqual(2 ** 20);
+  expect(await generate("--expert-cache", "lots")).toMatchObject({ code: 2 });
+  expect(await generate("--expert-cache", "64")).toMatchObject({ code: 2 });
+});
