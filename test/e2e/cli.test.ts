@@ -29,6 +29,21 @@ function conclave(...args: string[]): Promise<Result> {
   });
 }
 
+/** As {@link conclave}, with `input` on its stdin and `env` beside the environment. */
+function piped(input: string, env: Record<string, string>, ...args: string[]): Promise<Result> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [cli, ...args],
+      { cwd: folder, env: { ...process.env, ...env } },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? ((error.code as unknown as number) ?? null) : 0, stdout, stderr });
+      },
+    );
+    child.stdin!.end(input);
+  });
+}
+
 /** Sentences of a small grammar, so that a tiny model has something to learn. */
 function prose(seed: number, sentences: number): string {
   const random = new Random(seed, "prose");
@@ -73,6 +88,19 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+test("pull says what is wrong with a name, and when no hub answers", async () => {
+  const env = { HF_ENDPOINT: "http://127.0.0.1:1", HF_HUB_CACHE: join(folder, "hub") };
+  const wrong = await piped("", env, "pull", "../evil");
+  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("is no model on the hub")]);
+  const alone = await piped("", env, "pull", "org/name");
+  expect([alone.code, alone.stderr]).toEqual([
+    1,
+    expect.stringContaining("http://127.0.0.1:1 cannot be reached"),
+  ]);
+  const absent = await piped("", env, "generate", "org/name", "hi");
+  expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining("pull org/name")]);
+});
+
 describe("a trained run", () => {
   test("leaves a summary with the promised keys, and a report that asks nothing of the network", async () => {
     const summary = JSON.parse(await readFile(join(run, "summary.json"), "utf8"));
@@ -111,6 +139,49 @@ describe("a trained run", () => {
     const cut = JSON.parse((await conclave(...args, "--stop", "never", "--stop", stop)).stdout);
     expect(cut.text).toBe(text.slice(0, text.indexOf(stop)));
     expect(cut.finish).toBe("stop");
+  });
+
+  test("is talked with: every line of a pipe is answered, and needs a template", async () => {
+    await writeFile(join(folder, "talk.jinja"), "{% for m in messages %}{{ m.content }} {% endfor %}");
+    const chat = ["chat", "run", "--max-tokens", "6", "--temperature", "0"];
+    const told = await piped(
+      "The whale\n\n/save talk.json\nThe ship\n",
+      {},
+      ...chat,
+      "--template",
+      "talk.jinja",
+      "--json",
+    );
+    expect(told.code).toBe(0);
+    const answers = told.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(answers.map(({ ids }) => ids.length)).toEqual([6, 6]);
+    // The second turn's prompt holds the first turn.
+    expect(answers[1].promptTokens).toBeGreaterThan(answers[0].promptTokens + 6);
+    const { messages } = JSON.parse(await readFile(join(folder, "talk.json"), "utf8"));
+    expect(messages).toEqual([
+      { role: "user", content: "The whale" },
+      { role: "assistant", content: answers[0].text },
+    ]);
+    // Greedy: the same as continuing the text that the template renders.
+    const plain = await conclave(
+      "generate",
+      "run",
+      "The whale ",
+      "--max-tokens",
+      "6",
+      "--temperature",
+      "0",
+      "--json",
+    );
+    expect(JSON.parse(plain.stdout).ids).toEqual(answers[0].ids);
+
+    const refused = await piped("hi\n", {}, ...chat);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/run has no chat template/);
+    expect(refused.stderr).toMatch(/--template FILE/);
   });
 
   test("writes logits as NumPy float32 [T, V]", async () => {
