@@ -2,6 +2,7 @@ import { fail } from "../errors.ts";
 import type { Decoder } from "./decoder.ts";
 import { DeepseekV2Model, readDeepseekV2 } from "./families/deepseek-v2.ts";
 import { DeepseekV3Model, readDeepseekV3 } from "./families/deepseek-v3.ts";
+import { GptOssModel, readGptOss } from "./families/gpt-oss.ts";
 import { GraniteMoeModel, readGraniteMoe } from "./families/granite-moe.ts";
 import { LlamaModel, readLlama } from "./families/llama.ts";
 import { MistralModel, readMistral } from "./families/mistral.ts";
@@ -73,6 +74,10 @@ export const families = {
     architectures: ["DeepseekV3ForCausalLM"],
     describe: (json: unknown, source: string): DeepseekV3Model =>
       new DeepseekV3Model(readDeepseekV3(json, source)),
+  },
+  gpt_oss: {
+    architectures: ["GptOssForCausalLM"],
+    describe: (json: unknown, source: string): GptOssModel => new GptOssModel(readGptOss(json, source)),
   },
 } as const;
 

@@ -38,6 +38,7 @@ export {
 export type { DeepseekConfig } from "./deepseek.ts";
 export { DeepseekV2Model, readDeepseekV2, writeDeepseekV2 } from "./families/deepseek-v2.ts";
 export { DeepseekV3Model, readDeepseekV3, writeDeepseekV3 } from "./families/deepseek-v3.ts";
+export { type GptOssConfig, GptOssModel, readGptOss, writeGptOss } from "./families/gpt-oss.ts";
 export {
   type GraniteMoeConfig,
   GraniteMoeModel,

@@ -19,6 +19,18 @@ test("every family has a fixture", async () => {
   expect([...types].sort()).toEqual([...familyNames].sort());
 });
 
+/** Their files hold experts in a form that is not written. */
+const onlyRead = /^(gpt-oss|llama4)/;
+
+test.each(fixtureNames.filter((name) => onlyRead.test(name)))(
+  "%s says that it cannot be saved",
+  async (name) => {
+    const model = await loadModel(fixtureFolder(name), device);
+    expect(() => modelTensors(model)).toThrow("its files hold it in a form (columns for rows");
+    model.dispose();
+  },
+);
+
 describe.each(fixtureNames)("%s", (name) => {
   test("has transformers' logits and routes", async () => {
     const golden = await goldenOf(name);
@@ -39,7 +51,7 @@ describe.each(fixtureNames)("%s", (name) => {
     model.dispose();
   });
 
-  test("is saved as it was read, and reads as it was saved", async () => {
+  test.skipIf(onlyRead.test(name))("is saved as it was read, and reads as it was saved", async () => {
     const model = await loadModel(fixtureFolder(name), device);
     const saved = await openBytes(await encodeSafetensors(modelTensors(model)));
     const original = await openBytes(await readFile(`${fixtureFolder(name)}/model.safetensors`));
