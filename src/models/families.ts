@@ -5,6 +5,7 @@ import { DeepseekV3Model, readDeepseekV3 } from "./families/deepseek-v3.ts";
 import { GptOssModel, readGptOss } from "./families/gpt-oss.ts";
 import { GraniteMoeModel, readGraniteMoe } from "./families/granite-moe.ts";
 import { LlamaModel, readLlama } from "./families/llama.ts";
+import { Llama4Model, readLlama4, readLlama4Text } from "./families/llama4.ts";
 import { MistralModel, readMistral } from "./families/mistral.ts";
 import { MixtralModel, readMixtral } from "./families/mixtral.ts";
 import { OlmoeModel, readOlmoe } from "./families/olmoe.ts";
@@ -78,6 +79,14 @@ export const families = {
   gpt_oss: {
     architectures: ["GptOssForCausalLM"],
     describe: (json: unknown, source: string): GptOssModel => new GptOssModel(readGptOss(json, source)),
+  },
+  llama4_text: {
+    architectures: ["Llama4ForCausalLM"],
+    describe: (json: unknown, source: string): Llama4Model => new Llama4Model(readLlama4Text(json, source)),
+  },
+  llama4: {
+    architectures: ["Llama4ForConditionalGeneration"],
+    describe: (json: unknown, source: string): Llama4Model => new Llama4Model(readLlama4(json, source)),
   },
 } as const;
 

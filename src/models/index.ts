@@ -46,6 +46,13 @@ export {
   writeGraniteMoe,
 } from "./families/granite-moe.ts";
 export { type LlamaConfig, LlamaModel, readLlama, writeLlama } from "./families/llama.ts";
+export {
+  type Llama4Config,
+  Llama4Model,
+  readLlama4,
+  readLlama4Text,
+  writeLlama4,
+} from "./families/llama4.ts";
 export { type MistralConfig, MistralModel, readMistral, writeMistral } from "./families/mistral.ts";
 export {
   beyondMixtral,

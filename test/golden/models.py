@@ -12,19 +12,22 @@ Weights are drawn until the answers are clear: the same routes and greedy tokens
 """
 
 import copy
+import json
 import pathlib
 import shutil
 import sys
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     DeepseekV2Config,
     DeepseekV3Config,
     GptOssConfig,
     GraniteMoeConfig,
     GraniteMoeSharedConfig,
+    Llama4Config,
     Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
@@ -36,9 +39,11 @@ from transformers import (
     Qwen3MoeConfig,
     logging,
 )
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 logging.disable_progress_bar()
 torch.set_num_threads(1)
+
 here = pathlib.Path(__file__).parent / "models"
 LENGTH, PROMPT, STEPS = 64, 8, 64
 
@@ -55,7 +60,10 @@ latent = dict(num_key_value_heads=4, kv_lora_rank=16, qk_nope_head_dim=8, qk_rop
               moe_intermediate_size=12, first_k_dense_replace=1, n_routed_experts=8, num_experts_per_tok=3)
 linear = dict(rope_type="linear", rope_theta=10000.0, factor=2.5)
 
-# name: (config, dtype of the file, whether experts lie fused in it)
+tower = dict(hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, vision_output_dim=4, image_size=4, patch_size=2,
+             projector_input_dim=4, projector_output_dim=4, num_channels=1)
+
+# name: (config, dtype of the file, whether experts lie fused in it, or "mxfp4" for gpt-oss's experts in blocks)
 FIXTURES = {
     "llama": (LlamaConfig(**common, intermediate_size=48, head_dim=16, rope_parameters=llama3), "bf16", False),
     "llama-odd-tied": (LlamaConfig(**common | dict(
@@ -99,6 +107,10 @@ FIXTURES = {
         sliding_window=9, rope_parameters=yarn | dict(truncate=False)), "bf16", False),
     "gpt-oss-tied": (GptOssConfig(**common | dict(num_attention_heads=6, tie_word_embeddings=True), head_dim=8, intermediate_size=16, num_local_experts=5,
         num_experts_per_tok=3, sliding_window=5, layer_types=["full_attention", "sliding_attention"], attention_bias=False), "bf16", False),
+    "gpt-oss-mxfp4": (GptOssConfig(**common, head_dim=8, intermediate_size=64, num_local_experts=4, num_experts_per_tok=2,
+        sliding_window=9), "bf16", "mxfp4"),
+    "llama4-seeing": (Llama4Config(vision_config=tower, text_config=common | dict(head_dim=8, intermediate_size=16, intermediate_size_mlp=24,
+        num_local_experts=4, attention_chunk_size=20, no_rope_layer_interval=2, floor_scale=16)), "bf16", False),
     "llama4": (Llama4TextConfig(**common | dict(num_hidden_layers=4), head_dim=12, intermediate_size=16, intermediate_size_mlp=40, num_local_experts=4,
         interleave_moe_layer_step=2, no_rope_layer_interval=2, attention_chunk_size=16, floor_scale=8, attn_scale=0.4, rope_parameters=llama3),
         "bf16", False),
@@ -119,6 +131,27 @@ def spread(model, generator):
             p.data = torch.rand(p.shape, generator=generator) + 0.5
         else:
             p.data = torch.randn(p.shape, generator=generator) * (0.3 if p.dim() > 1 else 0.4)
+
+
+def in_blocks(model, generator):
+    """Gives gpt-oss's experts weights that MXFP4 holds exactly, and says what a file has in their place."""
+    stored = {}
+    for name, p in model.named_parameters():
+        if name.endswith(("gate_up_proj", "down_proj")):
+            experts, columns, rows = p.shape
+            blocks = torch.randint(0, 256, (experts, rows, columns // 32, 16), generator=generator, dtype=torch.uint8)
+            scales = torch.randint(122, 126, (experts, rows, columns // 32), generator=generator, dtype=torch.uint8)
+            p.data = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+            stored |= {name: None, f"{name}_blocks": blocks, f"{name}_scales": scales}
+    return stored
+
+
+def store_blocks(folder, stored):
+    tensors = {name: t for name, t in load_file(folder / "model.safetensors").items() if name not in stored}
+    save_file(tensors | {name: t for name, t in stored.items() if t is not None}, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def perturbed(model, generator):
@@ -164,13 +197,15 @@ def make(name):
     folder = here / name
     for seed in range(100):
         generator = torch.Generator().manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config)
+        auto = AutoModelForImageTextToText if config.model_type == "llama4" else AutoModelForCausalLM
+        model = auto.from_config(config)
         spread(model, generator)
+        blocks = in_blocks(model, generator) if fused == "mxfp4" else None
         model.tie_weights()
         shutil.rmtree(folder, ignore_errors=True)
         model.to(dtypes[dtype]).save_pretrained(folder, save_original_format=not fused)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-        ids = torch.randint(3, config.vocab_size, (LENGTH,), generator=generator)
+        model = auto.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+        ids = torch.randint(3, config.get_text_config().vocab_size, (LENGTH,), generator=generator)
         told = answers(model, ids.tolist())
         off = answers(perturbed(model, generator), ids.tolist())
         clear = all(torch.equal(told[key], off[key]) for key in told if key != "logits")
@@ -179,6 +214,8 @@ def make(name):
             break
     else:
         raise SystemExit(f"{name}: no seed gives clear answers")
+    if blocks:
+        store_blocks(folder, blocks)
     save_file({"ids": ids.to(torch.int32)} | {key: value.contiguous() for key, value in told.items()}, folder / "golden.safetensors")
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"{name}: seed {seed}, {size // 1024} KiB, logits to {told['logits'].abs().max():.1f}, {len(set(told['greedy'].tolist()))} different tokens")
