@@ -120,7 +120,9 @@ export function readGptOss(json: unknown, source = "config.json"): GptOssConfig 
       `${source}: rope_scaling: missing, and no gpt-oss is without YaRN; say rope_type default for none`,
     );
   const headDim = parsed.head_dim === undefined ? defaultHeadDim : parsed.head_dim;
-  const config = readDecoder({ ...parsed, head_dim: headDim }, defaults, source);
+  // That experts are in MXFP4 shows in the file itself.
+  const shared = { ...parsed, head_dim: headDim, quantization_config: undefined };
+  const config = readDecoder(shared, defaults, source);
   return {
     ...config,
     routing: gptOssRouting(experts, k),
