@@ -190,7 +190,8 @@ ${scaling()}
 
 "Saved" is what the tape holds for the gradient between the forward and the backward pass; "gradients" are those of the weights. For the layer
 alone it can be counted by hand, in f32, with R = T K rows: rows of tokens R D, gate and up 2 R F, their product R F, outputs R D, and the layer's
-own output T D: (2 R D + 3 R F + T D) x 4 bytes, besides the router's few numbers a token. The peak is that of a whole forward and backward pass.
+own output T D: (2 R D + 3 R F + T D) x 4 bytes, besides the router's few numbers a token; in bf16 the 3 R F take 2 bytes each. The peak is that
+of a whole forward and backward pass.
 
 ${memory()}
 ${refused.length > 0 ? `\n## Not run\n\n${refused.join("\n")}\n` : ""}`;

@@ -36,7 +36,8 @@ export type InputGrads = readonly (Tensor | null)[];
  * - `forward` writes the outputs. It is not called where they are all empty.
  * - `vjp` maps the result's gradient to the inputs', or says that there are none. It runs with no tape on, in a
  *   scope: it may use other operations, and leaves its temporaries lying.
- * - `reads` says which inputs and outputs `vjp` reads the values of: they stay in memory for it. Of the rest it sees the shapes.
+ * - `reads` says which inputs and outputs `vjp` reads the values of: they stay in memory for it. Of the rest it sees the shapes. The
+ *   tensors it gets are handles of its own: what it has read for the last time it may dispose of, to make room.
  */
 export type Op<A> = DifferentiableOp<A> | (OpBase<A> & { readonly vjp: "none" });
 

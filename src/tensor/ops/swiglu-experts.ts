@@ -85,6 +85,7 @@ const swigluExpertsOp: Op<ExpertsAttrs> = {
     const dDown = wanted[2] ? place(2) : null;
     if (dDown)
       run.groupedGemmOuter({ a: grad.buf, b: hidden_RF.buf, out: dDown.buf, m: width, n: hidden, ...shared });
+    hidden_RF.dispose();
     if (!wanted[0] && !wanted[1]) return [null, null, dDown, null];
     const dGateUp_RG = empty(x.device, gateUp_RG.shape, gateUp_RG.dtype);
     run.groupedSwigluGrad({
@@ -96,6 +97,7 @@ const swigluExpertsOp: Op<ExpertsAttrs> = {
       k: width,
       ...shared,
     });
+    gateUp_RG.dispose();
     const dGateUp = wanted[1] ? place(1) : null;
     if (dGateUp)
       run.groupedGemmOuter({
