@@ -278,7 +278,7 @@ class List {
       });
   }
 
-  const bool rounds_;
+  [[maybe_unused]] const bool rounds_;
   int length_ = 0;
   int64_t tile_rows_ = 0, tile_columns_ = 0;
   int64_t first_[kListLength];

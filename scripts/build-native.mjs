@@ -26,19 +26,23 @@ const avx512 = [
 // machine without either test it, and are never chosen by themselves.
 const isasOf = {
   x64: {
-    amx: [...avx512, "-DCV_TILES=1", "-mamx-tile", "-mamx-bf16"],
+    amx: [...avx512, "-DCV_BASE=avx512", "-DCV_TILES=1", "-mamx-tile", "-mamx-bf16"],
     avx512,
     avx2: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c"],
     sse2: ["-DCV_WIDTH=4"],
     wide: ["-DCV_WIDTH=16", "-mavx2", "-mfma", "-mf16c"],
-    amx_emulated: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c", "-DCV_TILES=2"],
+    amx_emulated: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c", "-DCV_BASE=avx2", "-DCV_TILES=2"],
   },
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
 
+/** Whose kernels a set takes, but for the products. */
+const baseOf = (own) => own?.find((flag) => flag.startsWith("-DCV_BASE="))?.slice("-DCV_BASE=".length);
+
 /** All of them, or those that CONCLAVE_BUILD_ISAS lists: a change to a kernel is tried sooner on one. */
 function wantedIsas(isas) {
-  const wanted = process.env.CONCLAVE_BUILD_ISAS?.split(",");
+  const named = process.env.CONCLAVE_BUILD_ISAS?.split(",");
+  const wanted = named?.flatMap((isa) => [isa, baseOf(isas?.[isa]) ?? isa]);
   return isas && wanted
     ? Object.fromEntries(Object.entries(isas).filter(([isa]) => wanted.includes(isa)))
     : isas;
