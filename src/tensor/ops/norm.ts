@@ -21,14 +21,13 @@ function checkNorm(op: string, inputs: readonly Tensor[], attrs: NormAttrs): voi
   const { weight, bias } = parts(inputs, attrs);
   checkRows(op, x);
   check(attrs.eps >= 0, op, () => `eps is ${attrs.eps}`);
-  for (const [name, part] of [
-    ["weight", weight],
-    ["bias", bias],
-  ] as const) {
-    if (!part) continue;
-    checkDtype(op, name, part, ["f32"]);
-    checkShape(op, name, part, [rowsOf(x).n]);
-  }
+  if (weight) checkPart(op, "weight", weight, x);
+  if (bias) checkPart(op, "bias", bias, x);
+}
+
+function checkPart(op: string, name: string, part: Tensor, x: Tensor): void {
+  checkDtype(op, name, part, ["f32"]);
+  checkShape(op, name, part, [rowsOf(x).n]);
 }
 
 const rmsNormOp: Op<NormAttrs> = {
