@@ -43,6 +43,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   granitemoe: { interleaved: true, config: granitemoe, layout: shared },
   deepseek2: { interleaved: true, config: deepseek2, layout: overLatents },
   "gpt-oss": { interleaved: false, config: gptOss, layout: shared },
+  llama4: { interleaved: true, config: llama4, layout: shared },
 };
 
 export function architectureOf(keys: ArchitectureKeys): Architecture {
@@ -284,6 +285,25 @@ function gptOss(keys: ArchitectureKeys): Record<string, unknown> {
     num_local_experts: keys.size("expert_count"),
     num_experts_per_tok: keys.size("expert_used_count"),
     sliding_window: keys.size("attention.sliding_window"),
+    ...attentionBias(keys),
+  };
+}
+
+/** Llama 4's text model. Chunks, layers without positions, temperature and norms are not in the file: they are as in those published. */
+function llama4(keys: ArchitectureKeys): Record<string, unknown> {
+  const experts = keys.size("expert_count");
+  return {
+    model_type: "llama4_text",
+    ...decoder(keys),
+    intermediate_size: keys.size("expert_feed_forward_length"),
+    intermediate_size_mlp: keys.size("feed_forward_length"),
+    num_local_experts: experts,
+    num_experts_per_tok: keys.size("expert_used_count"),
+    interleave_moe_layer_step: keys.size("interleave_moe_layer_step"),
+    attention_chunk_size: 8192,
+    no_rope_layer_interval: 4,
+    attn_temperature_tuning: true,
+    use_qk_norm: experts !== 128, // Maverick's 128 experts are how llama.cpp tells it apart
     ...attentionBias(keys),
   };
 }
