@@ -13,7 +13,7 @@
 namespace CV_ISA {
 
 constexpr int64_t kTileRows = 512;          // rows a task: what a packed column of B is used for
-constexpr int64_t kTasksWanted = 64;        // tiles are cut finer until there are that many: threads end within 2 % of each other
+constexpr int64_t kTasksWanted = 32;       // tiles are cut finer until there are that many; at 64 they were 10 % slower (Zen 3)
 constexpr int64_t kStripDepth = 2048;       // k packed at once: with a tile's columns 2 MiB, a thread's share of L3
 constexpr int kListLength = 256;            // products after which a list runs
 constexpr double kInlineFlops = 1 << 20;    // 10 microseconds: less is not worth waking a thread
