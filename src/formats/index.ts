@@ -3,6 +3,12 @@
 export { type ChatMessage, type ChatOptions, ChatTemplate, type ChatTemplateParts } from "./chat-template.ts";
 export { type ChatTemplateFiles, readChatTemplate, readGgufChatTemplate } from "./chat-template-files.ts";
 export {
+  type BlockFormat,
+  decodeBlocks,
+  type EncodableFormat,
+  encodeBlocks,
+} from "../kernels/blocks/index.ts";
+export {
   type BlockDType,
   blockFormatOf,
   fromFloat32,
