@@ -1,13 +1,13 @@
 /** Bytes to named tensors, tokenizers and texts, and back. Nothing here needs Node; see files.ts for what does. */
 
-export { type ChatMessage, type ChatOptions, ChatTemplate, type ChatTemplateParts } from "./chat-template.ts";
-export { type ChatTemplateFiles, readChatTemplate, readGgufChatTemplate } from "./chat-template-files.ts";
 export {
   type BlockFormat,
   decodeBlocks,
   type EncodableFormat,
   encodeBlocks,
 } from "../kernels/blocks/index.ts";
+export { type ChatMessage, type ChatOptions, ChatTemplate, type ChatTemplateParts } from "./chat-template.ts";
+export { type ChatTemplateFiles, readChatTemplate, readGgufChatTemplate } from "./chat-template-files.ts";
 export {
   type BlockDType,
   blockFormatOf,
