@@ -27,8 +27,9 @@ export type WeightPrecision = "f32" | "bf16";
 
 export interface ReadOptions {
   /**
-   * How the matrices are held, for inference. "stored" (the default): as the file holds them, in its dtype, and mapped where the
-   * kernels and the file allow it, so that they are read when they are used. Norms, biases and routers are f32 always.
+   * How the matrices are held. "stored" (the default): for inference, as the file holds them, in its dtype, and mapped where the
+   * kernels and the file allow it, so that they are read when they are used. "f32": in memory, one tensor a parameter, that can be
+   * trained. "bf16": likewise, in half the memory. Norms, biases and routers are f32 always.
    */
   readonly weights?: WeightPrecision | "stored";
   /** What errors call the config; default config.json. */

@@ -44,7 +44,7 @@ export class Parameter {
       fail(
         "state",
         `a parameter of shape ${show(this.shape)} is in ${this.bound.length} pieces of ${first.dtype}, as its file holds it`,
-        "load the weights as f32 or bf16 to have it in one",
+        'load the model with weights: "f32" to have it in one, to train it say',
       );
     return first;
   }
