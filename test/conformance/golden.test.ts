@@ -2,7 +2,17 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { DType, KernelName } from "../../src/kernels/abi.ts";
 import { createReferenceKernels } from "../../src/kernels/reference/index.ts";
-import { type Case, decode, exact, mismatches, type Place, runCase, type Tolerance } from "./harness.ts";
+import {
+  type Case,
+  decode,
+  exact,
+  mismatches,
+  type Place,
+  runCase,
+  type Tolerance,
+  type Weights,
+  weights,
+} from "./harness.ts";
 
 // The reference against PyTorch; kernels.test.ts ties every other implementation to the reference.
 
@@ -21,6 +31,9 @@ interface GoldenCase {
 /** Both sides compute in double from the same f32; what is left is the rounding of inputs such as lse and rstd. */
 const tolerance: Tolerance = { abs: 2e-6, rel: 2e-6 };
 
+/** Kernels that do not calculate. */
+const copies: ReadonlySet<KernelName> = new Set(["cast", "topk", "gatherRows", "appendPages"]);
+
 const file = new URL("../golden/kernel_cases.json", import.meta.url);
 const golden = JSON.parse(readFileSync(file, "utf8")) as GoldenCase[];
 const reference = createReferenceKernels();
@@ -30,16 +43,16 @@ test.each(golden.map((one) => [`${one.kernel}: ${one.name}`, one] as const))(
   async (_, { name, kernel, args }) => {
     const want: Record<string, Float64Array> = {};
     const places = Object.entries(args).map(([arg, value]) => {
+      if (Array.isArray(value) && value.every(isArray)) return [arg, value.map(place)];
       if (!isArray(value)) return [arg, value];
       if (value.want !== undefined) want[arg] = values(value.want, value.dtype);
       return [arg, place(value)];
     });
-    const isCopy = kernel === "cast" || kernel === "topk" || kernel === "gatherRows";
     const call: Case = {
       name,
       kernel,
       args: Object.fromEntries(places),
-      tolerance: isCopy ? exact : tolerance,
+      tolerance: copies.has(kernel) ? exact : tolerance,
     };
     const got = await runCase(reference, call);
     expect(Object.keys(got.values)).toEqual(Object.keys(want));
@@ -52,10 +65,10 @@ test("every kernel has a golden case but fill, which needs none", () => {
   expect(missing).toEqual(["fill"]);
 });
 
-function place(array: GoldenArray): Place {
-  const role = array.want === undefined ? "in" : array.in === undefined ? "out" : "inout";
-  const before = values(array.in ?? array.want ?? "", array.dtype);
-  return { role, dtype: array.dtype, values: role === "out" ? before.fill(Number.NaN) : before };
+function place({ dtype, in: before, want }: GoldenArray): Place | Weights {
+  if (want === undefined) return weights(dtype, Buffer.from(before ?? "", "base64"));
+  if (before !== undefined) return { role: "inout", dtype, values: values(before, dtype) };
+  return { role: "out", dtype, values: values(want, dtype).fill(Number.NaN) };
 }
 
 function values(base64: string, dtype: DType): Float64Array {

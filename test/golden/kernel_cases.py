@@ -1,19 +1,20 @@
 """Writes kernel_cases.json: kernel calls with the results PyTorch gives, computed in float64 from float32 inputs.
 
 A case is {name, kernel, args}; an array in args is {dtype, in?, want?}, base64 of little-endian bytes: `in` what
-it holds before the call (absent: an output), `want` what it must hold after. Run anew, from the repository:
-
-    python test/golden/kernel_cases.py && npx biome format --write test/golden/kernel_cases.json
+it holds before the call (absent: an output), `want` what it must hold after; a list of buffers is a list of those.
+Run anew, from the repository: python test/golden/kernel_cases.py
 """
 
 import base64
 import json
 import math
 import pathlib
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from transformers.models.gpt_oss.modeling_gpt_oss import GptOssExperts, eager_attention_forward
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 rng = np.random.default_rng(7)
@@ -33,6 +34,8 @@ def pack(x, dtype):
     x = torch.as_tensor(x)
     if dtype == "bf16":
         raw = x.to(torch.bfloat16).view(torch.int16).numpy()
+    elif dtype == "f16":
+        raw = x.to(torch.float16).numpy()
     else:
         raw = x.detach().to(torch.float32 if dtype == "f32" else torch.int32).numpy()
     return base64.b64encode(np.ascontiguousarray(raw).tobytes()).decode()
@@ -177,6 +180,17 @@ y = F.silu(gate) * up
 case("3 rows of 5", "swiglu", x=given(x), out=want(y), rows=3, n=5)
 case("3 rows of 5", "swigluGrad", x=given(x), dout=given(dy), dx=want(grads(y, dy, x)[0]), rows=3, n=5)
 
+# transformers' gpt-oss interleaves gate and up; the kernel has one after the other.
+x = rand(3, 10, low=-9, high=9)
+for alpha, limit in ((1.702, 7.0), (0.5, 2.0)):
+    y = GptOssExperts._apply_gate(SimpleNamespace(alpha=alpha, limit=limit), torch.stack(x.chunk(2, 1), -1).flatten(1))
+    case(f"limit {limit}", "swigluClamped", x=given(x), out=want(y), rows=3, n=5, alpha=alpha, limit=limit)
+
+x, bias, counts = rand(6, 3), rand(3, 3), torch.tensor([2, 0, 3])
+y = x + torch.cat([bias.repeat_interleave(counts, 0), torch.zeros(1, 3)])
+case("an empty group and a row of none", "groupBias", x=given(x), bias=given(bias), offsets=given([0, 2, 2, 5], "i32"),
+     out=want(y), rows=6, groups=3, n=3)
+
 # ---- rows picked by id ------------------------------------------------------------------------------------------
 table, ids = rand(6, 4), torch.tensor([5, 0, -1, 5, 2])
 picked = table[ids.clamp(min=0)] * (ids >= 0)[:, None]
@@ -228,25 +242,82 @@ for bf16 in (False, True):
     case("gradient of x" + tail, "groupedGemm", x=given(dy), w=given(w), out=want(dx), n=K, k=N, transW=True, **sizes)
     case("gradient of w" + tail, "groupedGemmOuter", a=given(x), b=given(dy), out=want(dw), m=K, n=N, **sizes)
 
+# gate and up of the rows times w1 [2N, K]; then back from w2 [K, N], the matrix after the unit.
+for bf16 in (False, True):
+    x, w1, w2, dy = rand(R, K), rand(E, 2 * N, K), rand(E, K, N), rand(R, K)
+    both = torch.cat([rounded(x, bf16)[i:j] @ rounded(w1, bf16)[e].mT for e, (i, j) in enumerate(zip(offsets, offsets[1:]))]
+                     + [torch.zeros(1, 2 * N)])
+    y = F.silu(both[:, :N]) * both[:, N:]
+    sizes = dict(offsets=given(torch.tensor(offsets), "i32"), rows=R, experts=E, n=N, k=K, bf16=bf16)
+    tail = ", bf16" if bf16 else ""
+    case("both kept" + tail, "groupedSwiglu", x=given(x), w=given(w1), gateUp=want(both), out=want(y), **sizes)
+    case("output alone" + tail, "groupedSwiglu", x=given(x), w=given(w1), gateUp=None, out=want(y), **sizes)
+    gate_up = both.float().double().requires_grad_()
+    y = F.silu(gate_up[:, :N]) * gate_up[:, N:]
+    z = torch.cat([y[i:j] @ rounded(w2, bf16)[e].mT for e, (i, j) in enumerate(zip(offsets, offsets[1:]))] + [torch.zeros(1, K)])
+    case("gradient" + tail, "groupedSwigluGrad", dy=given(dy), w=given(w2), gateUp=given(gate_up),
+         out=want(grads(z, rounded(dy, bf16), gate_up)[0]), **sizes)
+
+
+def stored(w, dtype):
+    """A weight as its file would hold it, and the numbers that stand there."""
+    if dtype == "q8_0":  # blocks of 32: an f16 scale, then 32 signed bytes
+        scale = (w.abs().amax(-1, keepdim=True) / 127).numpy().astype("<f2")
+        levels = np.rint(w.numpy() / scale).astype(np.int8)
+        raw = base64.b64encode(b"".join(s.tobytes() + q.tobytes() for s, q in zip(scale, levels))).decode()
+        return {"dtype": dtype, "in": raw}, torch.tensor(scale.astype(float) * levels)
+    as_stored = w.to({"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[dtype])
+    return given(w, dtype), as_stored.double()
+
+
+K, N = 32, 6
+for dtype in ("f32", "bf16", "f16", "q8_0"):
+    x, (piece, w) = rand(3, K), stored(rand(N, K), dtype)
+    case(dtype, "linear", x=given(x), w=[piece], offsets=None, out=want(x @ w.mT), rows=3, groups=1, n=N, k=K, fast=False)
+x, groups = rand(6, K), 3
+pieces, ws = zip(*(stored(rand(N // 2, K), dtype) for dtype in ("f32", "q8_0", "bf16", "f16", "q8_0", "f32")))
+w = torch.stack(ws).unflatten(0, (groups, 2)).flatten(1, 2)
+y = torch.cat([x[:1] @ w[0].mT, x[1:5] @ w[2].mT, torch.zeros(1, N)])
+case("groups in two pieces each", "linear", x=given(x), w=list(pieces), offsets=given([0, 1, 1, 5], "i32"), out=want(y),
+     rows=6, groups=groups, n=N, k=K, fast=False)
+
 # ---- attention ----------------------------------------------------------------------------------------------------
-def attention(name, B, Q, J, H, G, D, start=0, window=0, causal=False):
-    q, k, v = (rand(B, n, h, D).requires_grad_() for n, h in ((Q, H), (J, G), (J, G)))
-    i, j = torch.arange(Q)[:, None] + start, torch.arange(J)[None]
-    mask = torch.ones(Q, J, dtype=torch.bool)
+def attend(q, k, v, mask, sinks=None):
+    """[batch, n, heads, features] -> out in that order, and lse [batch, heads, queries]; with sinks as gpt-oss has it."""
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    groups = q.shape[1] // k.shape[1]
+    scores = (0.3 * q @ k.repeat_interleave(groups, 1).mT).masked_fill(~mask, -math.inf)
+    if sinks is None:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3, enable_gqa=True).transpose(1, 2)
+        return out, scores.logsumexp(-1)
+    module = SimpleNamespace(num_key_value_groups=groups, sinks=sinks, training=False)
+    bias = torch.zeros(mask.shape).double().masked_fill(~mask, -math.inf)
+    out, _ = eager_attention_forward(module, q, k, v, bias, scaling=0.3)
+    return out, torch.logaddexp(scores.logsumexp(-1), sinks[None, :, None])
+
+
+def visible(i, j, causal, window, chunk):
+    mask = torch.ones(torch.broadcast_shapes(i.shape, j.shape), dtype=torch.bool)
     if causal:
         mask &= j <= i
     if window:
         mask &= j > i - window
-    heads = [t.transpose(1, 2) for t in (q, k, v)]
-    out = F.scaled_dot_product_attention(*heads, attn_mask=mask, scale=0.3, enable_gqa=True).transpose(1, 2)
-    scores = 0.3 * heads[0] @ heads[1].repeat_interleave(H // G, 1).mT
-    lse = scores.masked_fill(~mask, -math.inf).logsumexp(-1)
-    dout = rand(B, Q, H, D)
+    if chunk:
+        mask &= j >= i - i % chunk
+    return mask
+
+
+def attention(name, B, Q, J, H, G, D, V=None, start=0, window=0, chunk=0, causal=False, sinks=None):
+    V = V or D
+    q, k, v = (rand(B, n, h, d).requires_grad_() for n, h, d in ((Q, H, D), (J, G, D), (J, G, V)))
+    mask = visible(torch.arange(Q)[:, None] + start, torch.arange(J)[None], causal, window, chunk)
+    out, lse = attend(q, k, v, mask, sinks)
+    dout = rand(B, Q, H, V)
     dq, dk, dv = grads(out, dout, q, k, v)
-    shape = dict(batch=B, queries=Q, keys=J, heads=H, kvHeads=G, dim=D, queryStart=start, window=window, scale=0.3,
-                 causal=causal)
+    shape = dict(batch=B, queries=Q, keys=J, heads=H, kvHeads=G, dim=D, valueDim=V, queryStart=start, window=window,
+                 chunk=chunk, scale=0.3, causal=causal)
     qkv = dict(q=given(q), k=given(k), v=given(v))
-    case(name, "attention", **qkv, out=want(out), lse=want(lse), **shape)
+    case(name, "attention", **qkv, sinks=None if sinks is None else given(sinks), out=want(out), lse=want(lse), **shape)
     case(name, "attentionGrad", **qkv, out=given(out), lse=given(lse), dout=given(dout), dq=want(dq), dk=want(dk),
          dv=want(dv), **shape)
 
@@ -256,6 +327,54 @@ attention("causal, grouped heads", 2, 6, 6, 4, 2, 4, causal=True)
 attention("window", 1, 7, 7, 2, 1, 3, window=3, causal=True)
 attention("window that looks ahead", 1, 4, 6, 1, 1, 3, start=1, window=2)
 attention("two queries after a cache of five", 1, 2, 7, 4, 2, 4, start=5, causal=True)
+attention("values narrower than keys", 1, 4, 4, 2, 1, 5, V=3, causal=True)
+attention("values wider than keys", 2, 3, 4, 2, 2, 2, V=6)
+attention("chunks of three", 1, 5, 7, 2, 1, 3, start=2, chunk=3, causal=True)
+attention("chunks that look ahead", 1, 5, 5, 1, 1, 3, chunk=2)
+attention("sinks", 2, 4, 4, 4, 2, 3, causal=True, sinks=rand(4))
+attention("sinks, a window, values narrower than keys", 1, 6, 6, 2, 1, 4, V=2, window=2, causal=True, sinks=rand(2))
+
+# Attention over pages: two sequences of 7 and 4 positions, their pages in no order; unfilled places hold NaN.
+page_size, lengths, pages = 3, (7, 4), torch.tensor([[4, 0, 2], [1, 3, -1]])
+row_sequence, row_position = torch.tensor([0, 1, 0, 1, 0]), torch.tensor([6, 3, 4, 0, 5])
+
+
+def in_pages(sequences):
+    """[positions, heads, features] of each sequence, in a pool of six pages."""
+    pool = torch.full((6, page_size, *sequences[0].shape[1:]), math.nan).double()
+    for s, rows in enumerate(sequences):
+        for p, row in enumerate(rows):
+            pool[pages[s, p // page_size], p % page_size] = row
+    return pool
+
+
+def paged(name, H, G, D, V=None, window=0, chunk=0, sinks=None, own_values=True):
+    V = V or D
+    ks = [rand(n, G, D) for n in lengths]
+    vs = [rand(n, G, V) for n in lengths] if own_values else [k[..., :V] for k in ks]
+    q_rows = rand(len(row_position), H, D)
+    outs = []
+    for q, s, p in zip(q_rows, row_sequence, row_position):
+        mask = visible(p[None, None], torch.arange(lengths[s])[None], True, window, chunk)
+        outs.append(attend(q[None, None], ks[s][None], vs[s][None], mask, sinks)[0][0, 0])
+    case(name, "pagedAttention", q=given(q_rows), k=given(in_pages(ks)), v=given(in_pages(vs)) if own_values else None,
+         sinks=None if sinks is None else given(sinks), pages=given(pages, "i32"), sequence=given(row_sequence, "i32"),
+         position=given(row_position, "i32"), out=want(torch.stack(outs)), rows=len(row_position), heads=H, kvHeads=G,
+         dim=D, valueDim=V, pageSize=page_size, maxPages=pages.shape[1], window=window, chunk=chunk, scale=0.3)
+
+
+paged("grouped heads", 4, 2, 3)
+paged("window, sinks", 2, 1, 3, window=3, sinks=rand(2))
+paged("chunks of four", 2, 2, 2, chunk=4)
+paged("values wider than keys", 2, 1, 2, V=4)
+paged("values are the first features of keys", 3, 1, 5, V=3, own_values=False)
+
+x, pool = rand(5, 4), rand(6, page_size, 4)
+after = pool.clone()
+after[pages[row_sequence, row_position // page_size], row_position % page_size] = x
+case("five rows of two sequences", "appendPages", x=given(x), pool=change(pool, after), pages=given(pages, "i32"),
+     sequence=given(row_sequence, "i32"), position=given(row_position, "i32"), rows=5, n=4, pageSize=page_size,
+     maxPages=pages.shape[1])
 
 # ---- optimizer: three steps, each from the state PyTorch was in ----------------------------------------------------
 params = [torch.nn.Parameter(rand(4)), torch.nn.Parameter(rand(3))]
@@ -278,5 +397,6 @@ x, a, b, rounds = rand(9), 0.75, 0.5, 11
 case("closed form", "fmaChain", x=given(x), out=want(x * a**rounds + b * (1 - a**rounds) / (1 - a)), n=9, rounds=rounds, a=a, b=b)
 
 path = pathlib.Path(__file__).with_name("kernel_cases.json")
-path.write_text(json.dumps(cases, indent=2) + "\n")
+lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in cases)
+path.write_text(f"[\n{lines}\n]\n")
 print(f"{len(cases)} cases, {path.stat().st_size} bytes")
