@@ -130,7 +130,7 @@ describe("a run", () => {
     expect([twin.architectures, twin.intermediate_size]).toEqual([["MistralForCausalLM"], 2 * 32]);
   });
 
-  test("loads again as a model that evaluates to the same bits per byte", async () => {
+  test("loads again as a model that evaluates to the same bits per byte, its tokens going the same ways", async () => {
     const model = await loadModel(whole.out, device);
     const { corpus } = prepared!;
     const again = await evaluate(model, corpus, {
@@ -140,9 +140,10 @@ describe("a run", () => {
       batch: 2,
       limit: Infinity,
     });
-    expect(whole.outcome).toMatchObject({
-      summary: { moe: { bitsPerByte: again.bitsPerByte, layers: again.layers } },
-    });
+    const { moe } = (whole.outcome as Extract<TrainOutcome, { status: "done" }>).summary;
+    // Loaded weights are multiplied by another kernel than trained ones: the same f32 sums, added in another order.
+    expect(Math.abs(again.bitsPerByte / moe.bitsPerByte - 1)).toBeLessThan(1e-8);
+    expect(again.layers).toEqual(moe.layers);
   });
 
   test.each([
