@@ -29,7 +29,7 @@ export interface ReadOptions {
   /**
    * How the matrices are held. "stored" (the default): for inference, as the file holds them, in its dtype, and mapped where the
    * kernels and the file allow it, so that they are read when they are used. "f32": in memory, one tensor a parameter, that can be
-   * trained. "bf16": likewise, in half the memory. Norms, biases and routers are f32 always.
+   * trained. "bf16": in half that memory, for inference. Norms, biases and routers are f32 always.
    */
   readonly weights?: WeightPrecision | "stored";
   /** What errors call the config; default config.json. */
