@@ -1,13 +1,9 @@
 import { Command } from "commander";
-import { readJson } from "../formats/files.ts";
 import {
   countShape,
-  type Decoder,
-  describeConfig,
   describeModel,
   familyNames,
   type ParameterCounts,
-  type PublishedName,
   parameterCounts,
   publishedModels,
   publishedNames,
@@ -45,17 +41,8 @@ const published = `models published, by name: ${publishedNames.join(", ")}`;
 
 async function count(model: string): Promise<Counted> {
   const name = publishedNames.find((known) => known === model.toLowerCase());
-  if (name)
-    return {
-      title: publishedModels[name as PublishedName].title,
-      counts: countShape(publishedModels[name as PublishedName]),
-    };
-  return { title: model, counts: parameterCounts(await shapesOf(await resolveModel(model, published))) };
-}
-
-/** A model, or a config.json by itself. */
-async function shapesOf(path: string): Promise<Decoder> {
-  return path.endsWith(".json") ? describeConfig(await readJson(path), path) : await describeModel(path);
+  if (name) return { title: publishedModels[name].title, counts: countShape(publishedModels[name]) };
+  return { title: model, counts: parameterCounts(await describeModel(await resolveModel(model, published))) };
 }
 
 function show(title: string, counts: ParameterCounts, memory: ReturnType<typeof weightBytes>): void {

@@ -83,6 +83,19 @@ test("floats are written as floats, which transformers 5 checks", () => {
   expect(readMixtral(JSON.parse(text)).balanceCoefficient).toBe(1);
 });
 
+// transformers 5.18 refuses each of these where it is written as a whole number.
+test.each([
+  ["deepseek-v2-lite", "routed_scaling_factor", {}, 1],
+  ["olmoe-1b-7b-0924", "clip_qkv", { clip_qkv: 8 }, 8],
+])("%s: %s is a float to transformers", (name, key, change, value) => {
+  const published = JSON.parse(
+    readFileSync(new URL("../../test/golden/configs.json", import.meta.url), "utf8"),
+  )[name];
+  expect(configText(describeConfig({ ...published, ...change }).configJson())).toContain(
+    `"${key}": ${value}.0,`,
+  );
+});
+
 test("a Mistral that does not name its window has transformers' default", () => {
   const json = JSON.parse(
     readFileSync(new URL("../../test/golden/mistral/config.json", import.meta.url), "utf8"),

@@ -59,6 +59,7 @@ test.each<[string, Json, string]>([
   ["olmoe-1b-7b-0924", { head_dim: 64 }, "head_dim: OLMoE's heads share the width evenly, so it is 128"],
   ["olmoe-1b-7b-0924", { num_experts_per_tok: 65 }, "num_experts_per_tok: 65 is more than num_experts (64)"],
   ["qwen3-30b-a3b", { num_experts: undefined }, "num_experts: missing"],
+  ["qwen3-coder-30b-a3b", { shared_expert_intermediate_size: 768 }, "shared_expert_intermediate_size: "],
   ["qwen3-30b-a3b", { num_local_experts: 64 }, "num_local_experts: 64 is not num_experts (128)"],
   ["qwen3-30b-a3b", { mlp_only_layers: [48] }, "mlp_only_layers: there is no layer 48"],
   ["granite-3.0-1b-a400m", { shared_intermediate_size: 8 }, "shared_intermediate_size: unknown key"],

@@ -165,20 +165,24 @@ export function writeWindow(window: number): number | null {
 }
 
 const floatKeys = [
+  "attention_factor",
   "attention_multiplier",
+  "attn_scale",
+  "clip_qkv",
   "embedding_multiplier",
   "initializer_range",
   "logits_scaling",
   "residual_multiplier",
   "rms_norm_eps",
   "rope_theta",
+  "routed_scaling_factor",
   "router_aux_loss_coef",
   "router_jitter_noise",
 ];
-const wholeFloats = new RegExp(`^(  "(?:${floatKeys.join("|")})": -?\\d+)(,?)$`, "gm");
+const wholeFloats = new RegExp(`^( +"(?:${floatKeys.join("|")})": -?\\d+)(,?)$`, "gm");
 
 /**
- * The text of a config.json. transformers 5 takes no 0 where it wants a float, so these are written as 0.0.
+ * The text of a config.json. transformers 5 takes no 1 where it wants a float, so these are written as 1.0.
  */
 export function configText(json: Readonly<Record<string, unknown>>): string {
   return `${JSON.stringify(json, null, 2).replace(wholeFloats, "$1.0$2")}\n`;

@@ -77,6 +77,10 @@ const schema = z.strictObject({
   attention_bias: z.boolean().default(false),
   use_sliding_window: z.boolean().default(false),
   sliding_window: size.nullable().default(4096),
+  // Qwen3-Coder's config says these of every Qwen3-MoE.
+  qkv_bias: z.literal(false).optional(),
+  use_qk_norm: z.literal(true).optional(),
+  shared_expert_intermediate_size: z.literal(0).optional(),
 });
 /** Written by Qwen2's configs and carried on; all layers of a Qwen3-MoE are alike. */
 const unused = ["max_window_layers"];

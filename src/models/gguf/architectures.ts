@@ -34,11 +34,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     layout: shared,
   },
   qwen2moe: { interleaved: false, config: qwen2moe, layout: shared },
-  qwen3moe: {
-    interleaved: false,
-    config: (keys) => ({ model_type: "qwen3_moe", ...decoder(keys), ...manyExperts(keys, true) }),
-    layout: shared,
-  },
+  qwen3moe: { interleaved: false, config: qwen3moe, layout: shared },
   olmoe: { interleaved: false, config: olmoe, layout: shared },
   granitemoe: { interleaved: true, config: granitemoe, layout: shared },
   deepseek2: { interleaved: true, config: deepseek2, layout: overLatents },
@@ -141,6 +137,7 @@ function dense(keys: ArchitectureKeys): Record<string, unknown> {
 
 /** Llama and Mistral, and with experts Mixtral. */
 function llama(keys: ArchitectureKeys): Record<string, unknown> {
+  keys.pass("tensor_data_layout"); // the first converter's word for the order that all files have
   const experts = keys.countIfThere("expert_count") ?? 0;
   const shared = { ...decoder(keys), ...dense(keys) };
   if (experts === 0) {
@@ -180,6 +177,13 @@ function qwen2moe(keys: ArchitectureKeys): Record<string, unknown> {
     shared_expert_intermediate_size:
       keys.sizeIfThere("expert_shared_feed_forward_length") ?? keys.size("feed_forward_length"),
   };
+}
+
+function qwen3moe(keys: ArchitectureKeys): Record<string, unknown> {
+  const sharedHidden = keys.countIfThere("expert_shared_feed_forward_length") ?? 0; // Qwen3-Coder's files say 0
+  if (sharedHidden !== 0)
+    keys.refuse("expert_shared_feed_forward_length", `${sharedHidden}; a Qwen3-MoE has no shared expert`);
+  return { model_type: "qwen3_moe", ...decoder(keys), ...manyExperts(keys, true) };
 }
 
 function olmoe(keys: ArchitectureKeys): Record<string, unknown> {

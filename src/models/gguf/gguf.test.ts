@@ -72,6 +72,11 @@ test.each<[string, string, (entries: Map<string, GgufValue>, tensors: Map<string
     (entries) => entries.set("qwen3moe.expert_used_count", 9),
   ],
   [
+    "an expert that the family does not share",
+    "x.gguf: qwen3moe.expert_shared_feed_forward_length: 12; a Qwen3-MoE has no shared expert",
+    (entries) => entries.set("qwen3moe.expert_shared_feed_forward_length", 12),
+  ],
+  [
     "a missing tensor",
     "the weights have no tensor blk.1.ffn_up_exps.weight (for layers.1.moe.experts.gateUp)",
     (_, tensors) => tensors.delete("blk.1.ffn_up_exps.weight"),
@@ -102,6 +107,21 @@ test("whether weights are divided by their sum: the file's word goes before the 
   expect(await norm("qwen3moe")).toBe(true);
   expect(await norm("qwen2moe")).toBe(false);
   expect(await norm("qwen2moe", true)).toBe(true);
+});
+
+test("keys that published files have and that change nothing are passed over", async () => {
+  const coder = await changed("qwen3moe", (entries) =>
+    entries.set("qwen3moe.expert_shared_feed_forward_length", 0),
+  );
+  expect(await ggufConfig(coder, "x.gguf")).toEqual(
+    await ggufConfig(await changed("qwen3moe", () => {}), "x.gguf"),
+  );
+  const early = await changed("llama", (entries) =>
+    entries.set("llama.tensor_data_layout", "Meta AI original pth"),
+  );
+  expect(await ggufConfig(early, "x.gguf")).toEqual(
+    await ggufConfig(await changed("llama", () => {}), "x.gguf"),
+  );
 });
 
 test("a text ends with the end of a turn too", async () => {
