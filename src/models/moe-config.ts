@@ -24,7 +24,7 @@ export interface SparseConfig extends MixtureConfig {
 }
 
 /** Softmax over all experts, then the K likeliest, their weights as they are or divided by their sum. */
-export function topkRouting(experts: number, k: number, normalise: boolean): RoutingSpec {
+function topkRouting(experts: number, k: number, normalise: boolean): RoutingSpec {
   return parseRoutingSpec({ experts, select: { by: "token", k }, normalise });
 }
 

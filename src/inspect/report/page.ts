@@ -15,7 +15,7 @@ export function reportHtml(data: ReportData): string {
 <style>${style}</style>
 </head>
 <body>
-<main id="report"><noscript>This report draws itself with a script; the same figures stand in summary.json beside it.</noscript></main>
+<main id="report"><noscript>This report draws itself with a script: allow it to run.</noscript></main>
 <div id="tip" role="status"></div>
 <script type="application/json" id="data">${json.replaceAll("<", "\\u003c")}</script>
 <script>(${reportClient.toString()})();</script>

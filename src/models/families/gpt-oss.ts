@@ -171,7 +171,7 @@ export function writeGptOss(config: GptOssConfig): Record<string, unknown> {
 }
 
 /** Where the parameters of a gpt-oss stand in its files: experts stacked with rows for columns, or in MXFP4; gate and up by turns. */
-export const gptOssLayout: FileLayout = {
+const gptOssLayout: FileLayout = {
   ...decoderParts,
   ...attentionParts,
   "layers.#.attention.sinks": (at) => [[part(`model.layers.${at}.self_attn.sinks`)]],

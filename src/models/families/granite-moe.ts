@@ -136,7 +136,7 @@ export function writeGraniteMoe(config: GraniteMoeConfig): Record<string, unknow
 }
 
 /** Where the parameters of a GraniteMoE stand in its files: experts fused, gate's rows before up's. */
-export const graniteMoeLayout: FileLayout = {
+const graniteMoeLayout: FileLayout = {
   ...decoderParts,
   ...attentionParts,
   "layers.#.moe.router.gate.weight": inMoe("router.layer.weight"),

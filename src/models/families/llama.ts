@@ -84,4 +84,4 @@ export function writeLlama(config: LlamaConfig): Record<string, unknown> {
 }
 
 /** Where the parameters of a Llama stand in its files. */
-export const llamaLayout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };
+const llamaLayout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };

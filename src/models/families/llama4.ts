@@ -250,7 +250,7 @@ export function writeLlama4(config: Llama4Config): Record<string, unknown> {
 }
 
 /** Where the parameters of a Llama 4 stand in its files: experts stacked with rows for columns. */
-export const llama4Layout: FileLayout = {
+const llama4Layout: FileLayout = {
   ...decoderParts,
   ...attentionParts,
   "layers.#.mlp.gateUp": (at, shape) => [gateUpPair(`model.layers.${at}.feed_forward`, shape)],

@@ -79,4 +79,4 @@ export function writeMistral(config: MistralConfig): Record<string, unknown> {
 }
 
 /** Where the parameters of a Mistral stand in its files. */
-export const mistralLayout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };
+const mistralLayout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };

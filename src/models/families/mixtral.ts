@@ -176,7 +176,7 @@ function same(a: unknown, b: unknown): boolean {
  * Where the parameters of a Mixtral stand in its files: one tensor an expert matrix, or fused as
  * transformers 5 holds them.
  */
-export const mixtralLayout: FileLayout = {
+const mixtralLayout: FileLayout = {
   ...decoderParts,
   ...attentionParts,
   "layers.#.moe.router.gate.weight": (at) => [

@@ -110,4 +110,4 @@ export function writeOlmoe(config: OlmoeConfig): Record<string, unknown> {
 }
 
 /** Where the parameters of an OLMoE stand in its files. */
-export const olmoeLayout: FileLayout = { ...decoderParts, ...attentionParts, ...expertParts };
+const olmoeLayout: FileLayout = { ...decoderParts, ...attentionParts, ...expertParts };

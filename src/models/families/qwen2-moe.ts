@@ -110,7 +110,7 @@ export function writeQwen2Moe(config: Qwen2MoeConfig): Record<string, unknown> {
 }
 
 /** Where the parameters of a Qwen2-MoE stand in its files. */
-export const qwen2MoeLayout: FileLayout = {
+const qwen2MoeLayout: FileLayout = {
   ...decoderParts,
   ...attentionParts,
   ...mlpParts,

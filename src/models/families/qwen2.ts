@@ -75,4 +75,4 @@ export function writeQwen2(config: Qwen2Config): Record<string, unknown> {
 }
 
 /** Where the parameters of a Qwen2 stand in its files. */
-export const qwen2Layout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };
+const qwen2Layout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };

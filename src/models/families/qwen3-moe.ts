@@ -116,4 +116,4 @@ export function writeQwen3Moe(config: Qwen3MoeConfig): Record<string, unknown> {
 }
 
 /** Where the parameters of a Qwen3-MoE stand in its files. */
-export const qwen3MoeLayout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts, ...expertParts };
+const qwen3MoeLayout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts, ...expertParts };

@@ -87,4 +87,4 @@ export function writeQwen3(config: Qwen3Config): Record<string, unknown> {
 }
 
 /** Where the parameters of a Qwen3 stand in its files. */
-export const qwen3Layout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };
+const qwen3Layout: FileLayout = { ...decoderParts, ...attentionParts, ...mlpParts };
