@@ -10,7 +10,7 @@ import type { LossSpec, RoutingSpec } from "../moe/index.ts";
 import { LatentAttention, type Rotary, SwigluMlp, yarnMagnitude } from "../nn/index.ts";
 import { PreNormBlock, swigluMixture } from "./block.ts";
 import { type DecoderConfig, residualStd } from "./decoder.ts";
-import { type DecoderJson, type FamilyDefaults, readDecoder, writeDecoder } from "./hf-config.ts";
+import { type DecoderJson, type FamilyDefaults, readDecoder, size, writeDecoder } from "./hf-config.ts";
 import {
   attentionParts,
   decoderParts,
@@ -85,8 +85,6 @@ function scoreScale({ plainDim, headDim, rope: { scaling }, magnitudeWeight }: D
     scaling.kind === "yarn" && magnitudeWeight !== 0 ? yarnMagnitude(scaling.factor, magnitudeWeight) : 1;
   return (plainDim + headDim) ** -0.5 * magnitude ** 2;
 }
-
-const size = z.int().min(1);
 
 /** Keys beside those of every decoder; undefined: not given. */
 export interface DeepseekJson {

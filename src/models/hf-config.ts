@@ -98,6 +98,17 @@ export function parseConfig<T>(
   return fail("config", `${source}: ${firstIssue(result.error)}`);
 }
 
+/** A list with an entry for each layer, where there is one. Errors: "config". */
+export function checkLength(
+  key: string,
+  list: readonly unknown[] | null | undefined,
+  layers: number,
+  source: string,
+): void {
+  if (list && list.length !== layers)
+    fail("config", `${source}: ${key}: ${list.length} for num_hidden_layers ${layers}`);
+}
+
 /** The shared part of a config, checked for sizes that do not fit each other. */
 export function readDecoder(json: DecoderJson, defaults: FamilyDefaults, source: string): DecoderConfig {
   const refuse = (key: string, what: string): never => fail("config", `${source}: ${key}: ${what}`);

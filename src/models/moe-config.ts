@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
 import { parseRoutingSpec, picksOf, type RoutingSpec } from "../moe/index.ts";
+import { size } from "./hf-config.ts";
 
 export interface MixtureConfig {
   readonly routing: RoutingSpec;
@@ -64,8 +65,6 @@ export function mustSay(routing: RoutingSpec, sayable: RoutingSpec, family: stri
     );
 }
 
-const count = z.int().min(1);
-
 /** Keys of the Qwen family and its kin. */
 export interface SparseJson {
   readonly intermediate_size: number;
@@ -78,12 +77,12 @@ export interface SparseJson {
 }
 
 export const sparseKeys: { readonly [Key in keyof SparseJson]: z.ZodType<SparseJson[Key]> } = {
-  intermediate_size: count,
-  moe_intermediate_size: count,
-  num_experts_per_tok: count,
+  intermediate_size: size,
+  moe_intermediate_size: size,
+  num_experts_per_tok: size,
   norm_topk_prob: z.boolean().default(false),
   router_aux_loss_coef: z.number().min(0).default(0.001),
-  decoder_sparse_step: count.default(1),
+  decoder_sparse_step: size.default(1),
   mlp_only_layers: z.array(z.int().min(0)).nullable().default(null),
 };
 

@@ -1,6 +1,7 @@
 /** Sliding windows as the Qwen families' configs say them: a width, a switch, and which layers have it. */
 import { z } from "zod";
 import { fail } from "../errors.ts";
+import { checkLength } from "./hf-config.ts";
 
 export interface WindowJson {
   readonly use_sliding_window: boolean;
@@ -28,8 +29,7 @@ export function readWindows(
 ): number[] {
   const width = json.use_sliding_window ? (json.sliding_window ?? 0) : 0;
   const { layer_types: types, max_window_layers: most } = json;
-  if (types && types.length !== layers)
-    fail("config", `${source}: layer_types: ${types.length} for num_hidden_layers ${layers}`);
+  checkLength("layer_types", types, layers, source);
   const isSliding = (layer: number): boolean =>
     types ? types[layer] === "sliding_attention" : width > 0 && slides(layer, most);
   return Array.from({ length: layers }, (_, layer) => {

@@ -19,6 +19,7 @@ import { Attention, Rotary } from "../../nn/index.ts";
 import { PreNormBlock } from "../block.ts";
 import { Decoder, type DecoderConfig, residualStd } from "../decoder.ts";
 import {
+  checkLength,
   decoderKeys,
   type FamilyDefaults,
   parseConfig,
@@ -140,8 +141,7 @@ function readLayerWindows(
   layers: number,
   source: string,
 ): number[] {
-  if (types && types.length !== layers)
-    fail("config", `${source}: layer_types: ${types.length} for num_hidden_layers ${layers}`);
+  checkLength("layer_types", types, layers, source);
   return Array.from({ length: layers }, (_, layer) => {
     const slides = types ? types[layer] === sliding : layer % 2 === 0;
     if (slides && width === null)

@@ -13,6 +13,7 @@ import { tensor } from "../../tensor/index.ts";
 import { PreNormBlock, swigluMixture } from "../block.ts";
 import { Decoder, type DecoderConfig, residualStd } from "../decoder.ts";
 import {
+  checkLength,
   decoderKeys,
   type FamilyDefaults,
   parseConfig,
@@ -198,16 +199,6 @@ export function readLlama4Text(json: unknown, source = "config.json"): Llama4Con
     attentionBias: parsed.attention_bias,
     sees: false,
   };
-}
-
-function checkLength(
-  key: string,
-  list: readonly unknown[] | null | undefined,
-  layers: number,
-  source: string,
-): void {
-  if (list && list.length !== layers)
-    fail("config", `${source}: ${key}: ${list.length} for num_hidden_layers ${layers}`);
 }
 
 const seeing = z.strictObject({

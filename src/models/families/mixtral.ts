@@ -27,6 +27,7 @@ import {
   writeWindow,
 } from "../hf-config.ts";
 import { attentionParts, decoderParts, eachExpert, type FileLayout, part } from "../layout.ts";
+import { checkPicks } from "../moe-config.ts";
 
 export interface MixtralConfig extends DecoderConfig {
   /** F. */
@@ -108,8 +109,7 @@ const defaults: FamilyDefaults = { kvHeads: 8, ropeTheta: 1e6, normEps: 1e-5 };
 export function readMixtral(json: unknown, source = "config.json"): MixtralConfig {
   const parsed = parseConfig(schema, json, source);
   const { num_local_experts: experts, num_experts_per_tok: k, conclave } = parsed;
-  if (k > experts)
-    fail("config", `${source}: num_experts_per_tok: ${k} is more than num_local_experts (${experts})`);
+  checkPicks(k, experts, source, "num_local_experts");
   const routing = conclave?.routing ?? mixtralRouting(experts, k, parsed.router_jitter_noise);
   if (routing.experts !== experts) {
     fail(

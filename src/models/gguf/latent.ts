@@ -5,6 +5,7 @@
  * H heads, R latent width, N features of a head's plain key, V features of its value.
  */
 import { fromFloat32, type StoredDType, toFloat32 } from "../../formats/index.ts";
+import { blockFormatNames } from "../../kernels/blocks/index.ts";
 import type { FileLayout, FilePart, StoredRun } from "../layout.ts";
 
 /** The sizes of the heads. */
@@ -38,22 +39,8 @@ export function latentLayout(sizes: LatentHeads): FileLayout {
 
 const whole: Omit<FilePart, "file"> = { shape: null, from: null, transform: null };
 
-const readable: readonly StoredDType[] = [
-  "F32",
-  "F16",
-  "BF16",
-  "Q4_0",
-  "Q4_1",
-  "Q5_0",
-  "Q5_1",
-  "Q8_0",
-  "Q2_K",
-  "Q3_K",
-  "Q4_K",
-  "Q5_K",
-  "Q6_K",
-  "IQ4_NL",
-];
+const blocks = blockFormatNames.map((name) => name.toUpperCase() as StoredDType);
+const readable: readonly StoredDType[] = ["F32", "F16", "BF16", ...blocks];
 
 /** attn_k_b [H, R, N] and attn_v_b [H, V, R] as one [H * (N + V), R], each head's keys before its values. */
 function keysAndValues(block: string, { heads, plain: N, value: V }: LatentHeads, R: number): FilePart {
