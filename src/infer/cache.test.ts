@@ -134,10 +134,36 @@ test("pages of a sequence that ended serve the next", () => {
   expect(cache.bytes).toBe(bytes);
 });
 
+test("a pool that could not grow is not written past its end", () => {
+  let memory = true;
+  const kernels = createReferenceKernels();
+  const alloc: typeof kernels.alloc = (bytes) => {
+    if (!memory) throw new Error("no memory");
+    return kernels.alloc(bytes);
+  };
+  const cache = new PagedCache(new Device({ ...kernels, alloc }), 1, 4);
+  const sequence = cache.open();
+  const [q, k, v] = qkv("small", 1);
+  const step = (count: number): void =>
+    scope(() => {
+      const pass = cache.pass([{ sequence, count }]);
+      if (count === 1) pass.layers[0].attend(q, k, v, plain);
+    });
+  step(1);
+  const { bytes } = cache;
+  memory = false;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    expect(() => step(100)).toThrow("no memory");
+    sequence.truncate(1);
+  }
+  expect(cache.bytes).toBe(bytes);
+});
+
 test("what a cache cannot do is said", () => {
   const cache = new PagedCache(device, 1);
   const sequence = cache.open();
   expect(() => sequence.truncate(1)).toThrow("holds 0 positions, not 1");
+  expect(() => new PagedCache(device, 1).pass([{ sequence, count: 1 }])).toThrow("not one it opened");
   const pass = cache.pass([{ sequence, count: 2 }]);
   const [q, k, v] = qkv("wrong", 3);
   expect(() => pass.layers[0].attend(q, k, v, plain)).toThrow("[3, 2, 6], not [2, 2, 6]");

@@ -72,11 +72,13 @@ export class PagedCache {
    * belong to the scope it is called in. A pass that fails must be taken back with `truncate`. Errors: "state".
    */
   pass(rows: readonly SequenceRows[]): CachedPass {
-    const sequences = rows.map(({ sequence }) => ownOf(sequence));
+    const sequences = rows.map(({ sequence }) => this.ownOf(sequence));
     const position: number[] = [];
     const sequence: number[] = [];
+    let end = 0;
     for (const [i, { count }] of rows.entries()) {
       const { length } = sequences[i];
+      if (count > 0) end = Math.max(end, length + count);
       sequences[i].grow(count, () => this.takePage());
       for (let t = 0; t < count; t++) {
         position.push(length + t);
@@ -95,7 +97,7 @@ export class PagedCache {
     for (const layer of this.layers) layer.reserve(this.pages);
     return {
       position_T: places.position_T,
-      end: 1 + Math.max(-1, ...position),
+      end,
       layers: this.layers.map((layer) => layer.at(places)),
     };
   }
@@ -109,6 +111,13 @@ export class PagedCache {
   private takePage(): number {
     return this.free.pop() ?? this.pages++;
   }
+
+  /** Kernels write to a sequence's pages unchecked: they must be this cache's. */
+  private ownOf(sequence: CachedSequence): Sequence {
+    return sequence instanceof Sequence && sequence.free === this.free
+      ? sequence
+      : fail("state", "key/value cache: the sequence is not one it opened");
+  }
 }
 
 class Sequence implements CachedSequence {
@@ -116,7 +125,8 @@ class Sequence implements CachedSequence {
   readonly table: number[] = [];
   length = 0;
   private readonly pageSize: number;
-  private readonly free: number[];
+  /** The cache's own list of pages that nobody holds. */
+  readonly free: number[];
 
   constructor(pageSize: number, free: number[]) {
     this.pageSize = pageSize;
@@ -138,12 +148,6 @@ class Sequence implements CachedSequence {
   dispose(): void {
     this.truncate(0);
   }
-}
-
-function ownOf(sequence: CachedSequence): Sequence {
-  return sequence instanceof Sequence
-    ? sequence
-    : fail("state", "key/value cache: the sequence is not one it opened");
 }
 
 /** The pages of one layer. Their shape follows the first keys and values it is given. */
@@ -176,9 +180,10 @@ class LayerPool {
   /** Room for `pages` pages from the next pass on. */
   reserve(pages: number): void {
     if (pages <= this.pages) return;
-    this.pages = Math.max(pages, firstPages, 2 * this.pages);
-    if (this.k_PSGC) this.k_PSGC = this.grown(this.k_PSGC);
-    if (this.v_PSGV) this.v_PSGV = this.grown(this.v_PSGV);
+    const more = Math.max(pages, firstPages, 2 * this.pages);
+    if (this.k_PSGC) this.k_PSGC = this.grown(this.k_PSGC, more);
+    if (this.v_PSGV) this.v_PSGV = this.grown(this.v_PSGV, more);
+    this.pages = more; // last: where there is no memory, the pages are not there
   }
 
   dispose(): void {
@@ -209,8 +214,8 @@ class LayerPool {
     return keep(empty(this.device, [this.pages, this.pageSize, ...shape.slice(1)]));
   }
 
-  private grown(old: Tensor): Tensor {
-    const larger = keep(empty(this.device, [this.pages, ...old.shape.slice(1)]));
+  private grown(old: Tensor, pages: number): Tensor {
+    const larger = keep(empty(this.device, [pages, ...old.shape.slice(1)]));
     this.device.kernels.run.stridedCopy({
       x: old.buf,
       out: larger.buf,

@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { type Decoder, loadModel } from "../models/index.ts";
+import { type Decoder, loadModel, MixtralModel } from "../models/index.ts";
+import { parseRoutingSpec } from "../moe/index.ts";
+import { materialise } from "../nn/index.ts";
 import { Device } from "../tensor/index.ts";
 import { Engine } from "./engine.ts";
 import { generate, generateBatch } from "./generate.ts";
@@ -52,6 +54,52 @@ test("a request joins others under way, another is left early, and none of the r
   expect(await joined).toEqual(await alone(prompts[3], greedy(6)));
   expect((await left.next()).done).toBe(true);
   await engine.dispose();
+});
+
+test("a request that nobody reads holds up no other", async () => {
+  const engine = new Engine(model, { maxBatch: 1, ahead: 0 });
+  const first = engine.add(prompts[0], greedy(4));
+  const second = engine.add(prompts[1], greedy(4));
+  const turns: number[][] = [[], []];
+  for (let i = 0; i < 4; i++)
+    for (const [r, request] of [first, second].entries()) turns[r].push((await request.next()).value.id);
+  expect(turns).toEqual([await alone(prompts[0], greedy(4)), await alone(prompts[1], greedy(4))]);
+  await engine.dispose();
+});
+
+test("a sequence that leaves nothing to read is refused", async () => {
+  const engine = new Engine(model);
+  const sequence = engine.openSequence();
+  await idsOf(engine.add(prompts[0], greedy(1), sequence));
+  expect(sequence.length).toBe(prompts[0].length);
+  expect(() => engine.add(prompts[0], greedy(1), sequence)).toThrow("leave none to read");
+  await engine.dispose();
+});
+
+test("labels that the model does not route by are refused before they reach others; a session re-reads what they change", async () => {
+  const routing = parseRoutingSpec({
+    experts: 4,
+    select: { by: "label", table: { text: [0, 1], code: [2, 3] }, k: 2 },
+  });
+  const labelled = new MixtralModel({ ...(model as MixtralModel).config, routing, initStd: 0.3 });
+  const arena = materialise(labelled, device, 1);
+  const engine = new Engine(labelled);
+  expect(() => engine.add([3, 4], greedy(1))).toThrow("labels: none are given; block 0 routes by text, code");
+  expect(() => engine.add([3, 4], { ...greedy(1), labels: ["text", "prose"] })).toThrow('not by "prose"');
+  await engine.dispose();
+
+  const session = new Session(labelled);
+  const turn = async (labels: string[]): Promise<void> => {
+    const tokens: GeneratedToken[][] = [[], []];
+    const options = { ...greedy(3), labels };
+    for await (const token of session.generate([3, 4, 5], options)) tokens[0].push(token);
+    for await (const token of generate(labelled, [3, 4, 5], options)) tokens[1].push(token);
+    expect(tokens[0]).toEqual(tokens[1]);
+  };
+  await turn(["text", "text", "text"]);
+  await turn(["code", "code", "text"]);
+  await session.dispose();
+  arena.dispose();
 });
 
 test("generateBatch tells which prompt a token continues; its requests may draw", async () => {

@@ -67,11 +67,16 @@ export class Engine {
 
   /**
    * Takes a request: an async iterator of its tokens. With a `sequence`, which already holds the first of the ids, only the others are
-   * read, and it stays when the request is done. Errors: "usage", "shape".
+   * read, and it stays when the request is done. Errors: "usage", "shape", "state" for a sequence that holds all of the ids.
    */
   add(ids: readonly number[], options: RequestOptions, sequence?: CachedSequence): Generation {
     if (this.disposed) fail("state", "the engine was disposed of");
     checkRequest(this.model, ids, options);
+    if (sequence && sequence.length >= ids.length)
+      fail(
+        "state",
+        `the sequence holds ${sequence.length} positions, and ${ids.length} ids leave none to read`,
+      );
     const request: Generation = new Generation(this.model, ids, options, {
       sequence: sequence ?? this.cache.open(),
       owned: sequence === undefined,
@@ -119,9 +124,9 @@ export class Engine {
     }
   }
 
-  /** Those of the first `maxBatch` requests that can go on. */
+  /** The first `maxBatch` requests that can go on: one whose reader is slow holds up nobody. */
   private batch(): Generation[] {
-    return this.requests.slice(0, this.options.maxBatch).filter((request) => request.ready);
+    return this.requests.filter((request) => request.ready).slice(0, this.options.maxBatch);
   }
 
   private async runBatch(batch: readonly Generation[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { fail } from "../errors.ts";
 import { bytesOf, type Storage } from "../kernels/abi.ts";
-import type { MoeLayer, Route } from "../moe/index.ts";
+import { type MoeLayer, picksOf, type Route } from "../moe/index.ts";
 import { context, type Device, scope, type Tap, type Tensor } from "../tensor/index.ts";
 
 /**
@@ -55,8 +55,7 @@ export class ExpertCache {
     for (const layer of layers) this.experts.set(layer.router.layer, expertsOf(layer));
     for (const { router } of layers) {
       const [first] = this.experts.get(router.layer)!;
-      const { select, experts } = router.spec;
-      const picks = select.by === "token" && "k" in select ? select.k : experts;
+      const picks = picksOf(router.spec) ?? router.spec.experts;
       if (budget < picks * first.bytes)
         fail(
           "usage",
@@ -94,9 +93,11 @@ export class ExpertCache {
   /** Asks for what the layer after `layer` will likely choose for x_TD: of few tokens, since many choose nearly all. */
   private foresee(layer: number, x_TD: Tensor): void {
     const next = this.layers[this.layers.findIndex(({ router }) => router.layer === layer) + 1];
-    if (next === undefined || next.router.spec.gate.kind === "hash") return;
+    if (next === undefined) return;
     const { router } = next;
-    if (x_TD.shape[0] * 4 > router.spec.experts) return;
+    const { gate, select, experts: count } = router.spec;
+    if (gate.kind === "hash" || select.by === "label") return; // neither chooses by the input alone
+    if (x_TD.shape[0] * 4 > count) return;
     const chosen = scope(() => this.chosen(router.route(x_TD, context())));
     const experts = this.experts.get(router.layer)!;
     for (const id of chosen) {

@@ -42,14 +42,19 @@ export async function* generateBatch(
   try {
     const requests = prompts.map((ids) => engine.add(ids, request));
     const next = async (prompt: number) => ({ prompt, result: await requests[prompt].next() });
-    const coming = new Map(requests.map((_, prompt) => [prompt, next(prompt)]));
+    const ask = (prompt: number): ReturnType<typeof next> => {
+      const coming = next(prompt);
+      coming.catch(() => {}); // it may fail while nobody waits: the race below tells
+      return coming;
+    };
+    const coming = new Map(requests.map((_, prompt) => [prompt, ask(prompt)]));
     while (coming.size > 0) {
       const { prompt, result } = await Promise.race(coming.values());
       if (result.done) {
         coming.delete(prompt);
         continue;
       }
-      coming.set(prompt, next(prompt));
+      coming.set(prompt, ask(prompt));
       yield { ...result.value, prompt };
     }
   } finally {

@@ -54,13 +54,18 @@ export interface GeneratedToken extends Sample {
   readonly routes: readonly TokenExperts[] | null;
 }
 
+/** Random numbers are keyed by 32 bits. */
+const largestSeed = 0xffffffff;
+
 /** Throws "usage" for options out of range, "shape" for ids outside the vocabulary or a prompt beyond the model's positions. */
 export function checkRequest(model: Decoder, ids: readonly number[], options: RequestOptions): void {
-  const { maxTokens, experts = {}, logitBias, labels } = options;
+  const { maxTokens, seed = 0, experts = {}, logitBias, labels } = options;
   const { vocabulary, maxPositions } = model.config;
   checkSampling(options);
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
     fail("usage", `maxTokens ${maxTokens}: it is a whole number of 0 or more`);
+  if (!Number.isInteger(seed) || seed < 0 || seed > largestSeed)
+    fail("usage", `seed ${seed}: it is a whole number from 0 to ${largestSeed}`);
   checkIds(model, ids);
   if (ids.length > maxPositions)
     fail(
@@ -70,6 +75,7 @@ export function checkRequest(model: Decoder, ids: readonly number[], options: Re
     );
   if (labels && labels.length !== ids.length)
     fail("shape", `${labels.length} labels for a prompt of ${ids.length} tokens`);
+  checkLabels(model, labels);
   for (const id of logitBias?.keys() ?? [])
     if (!Number.isInteger(id) || id < 0 || id >= vocabulary)
       fail("usage", `logitBias: token id ${id}; the model knows the ids 0 to ${vocabulary - 1}`);
@@ -87,6 +93,19 @@ export function checkIds(model: Decoder, ids: readonly number[]): void {
     );
   const stray = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
   if (stray !== undefined) fail("shape", `token id ${stray}: the model knows the ids 0 to ${vocabulary - 1}`);
+}
+
+/** What routing would refuse in a step, and so to all requests of it. */
+function checkLabels({ routers }: Decoder, labels: readonly string[] | undefined): void {
+  for (const { layer, spec } of routers) {
+    if (spec.select.by !== "label") continue;
+    const { table } = spec.select;
+    const known = Object.keys(table).join(", ");
+    if (!labels) fail("usage", `labels: none are given; block ${layer} routes by ${known}`);
+    const stray = labels.find((label) => !Object.hasOwn(table, label));
+    if (stray !== undefined)
+      fail("usage", `labels: block ${layer} routes by ${known}, not by ${JSON.stringify(stray)}`);
+  }
 }
 
 function checkExperts(model: Decoder, { active, without = [] }: ExpertChoice): void {

@@ -35,6 +35,8 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
   private readonly onAbort: () => void;
   private failure: { error: unknown } | null = null;
   private over = false;
+  /** Settles when no step works on it any more. */
+  private left: Promise<void> | null = null;
 
   /** @internal Made by {@link Engine.add}, which has checked everything. */
   constructor(model: Decoder, prompt: readonly number[], options: RequestOptions, seat: Seat) {
@@ -142,8 +144,9 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
     this.made.length = 0;
     if (!this.over) {
       this.end();
-      await this.seat.leave();
+      this.left = this.seat.leave();
     }
+    await this.left; // of a signal's end too
     return { done: true, value: undefined };
   }
 

@@ -100,6 +100,20 @@ test("presence and frequency penalties count the answer's tokens, not the prompt
   expect([...own]).toEqual([5, 4.25, 4, 5]);
 });
 
+test("many of the highest come in the order that few do", () => {
+  const random = new Random(2, "logits");
+  const many = Float32Array.from({ length: 1000 }, () => random.integer(50)); // with ties
+  const ids = (topK: number): number[] => Array.from(candidates(many, { temperature: 1, topK }).ids);
+  expect(ids(400).slice(0, 200)).toEqual(ids(200));
+  expect(ids(400)).toHaveLength(400);
+});
+
+test("what rounding leaves of a draw goes to no forbidden token", () => {
+  const forbid = { temperature: 1, logitBias: new Map([[3, Number.NEGATIVE_INFINITY]]) };
+  const most = { uniform: () => 1 } as Random; // past what any generator gives
+  expect(sample(logits, forbid, most).id).toBe(2);
+});
+
 test("a forbidden token is never taken, and penalties and bias decide a greedy choice", () => {
   const forbid = { logitBias: new Map([[1, Number.NEGATIVE_INFINITY]]) };
   expect(sample(logits, forbid, new Random(0, "sample")).id).toBe(3);

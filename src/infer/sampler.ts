@@ -90,8 +90,12 @@ function sumOfExp(logits_V: Float32Array, most: number): number {
   return sum;
 }
 
+/** Up to so many of the highest are kept in order as they are met; for more, all are sorted. */
+const fewHighest = 256;
+
 /** Ids of the `count` highest, highest first, the lower id on a tie. */
 function highest(values_V: Float32Array | Float64Array, count: number): number[] {
+  if (count > fewHighest) return sorted(Array.from(values_V.keys()), values_V).slice(0, count);
   const ids: number[] = [];
   for (let id = 0; id < values_V.length && count > 0; id++) {
     if (ids.length === count && values_V[id] <= values_V[ids[count - 1]]) continue;
@@ -134,7 +138,12 @@ export function candidates(logits_V: Float32Array, options: SamplingOptions): Ca
 function likelierThan(weights: Float64Array, least: number): number[] {
   const ids: number[] = [];
   for (let id = 0; id < weights.length; id++) if (weights[id] >= least) ids.push(id);
-  return ids.sort((a, b) => weights[b] - weights[a] || a - b);
+  return sorted(ids, weights);
+}
+
+/** Highest first, the lower id on a tie. */
+function sorted(ids: number[], values_V: Float32Array | Float64Array): number[] {
+  return ids.sort((a, b) => values_V[b] - values_V[a] || a - b);
 }
 
 function weightOf(weights: Float64Array, ids: readonly number[]): number {
@@ -155,9 +164,12 @@ function draw({ ids, weights }: Candidates, random: Random): number {
   let total = 0;
   for (let i = 0; i < weights.length; i++) total += weights[i];
   let left = random.uniform() * total;
-  for (let i = 0; i < ids.length; i++) {
+  let drawn = 0;
+  // Rounding may leave a little at the end: it goes to the last that can be drawn.
+  for (let i = 0; i < ids.length && left >= 0; i++) {
+    if (weights[i] === 0) continue;
     left -= weights[i];
-    if (left < 0) return ids[i];
+    drawn = i;
   }
-  return ids[ids.length - 1];
+  return ids[drawn];
 }

@@ -15,6 +15,7 @@ export class Session {
   /** What the sequence holds. */
   private held: readonly number[] = [];
   /** Labels and experts that `held` was read with. */
+  private labels: RequestOptions["labels"];
   private settings = "";
   private busy = false;
 
@@ -63,13 +64,22 @@ export class Session {
 
   /** How many leading ids are held already; the last is read anew, for its logits. */
   private shared(ids: readonly number[], { experts, labels }: RequestOptions): number {
-    const settings = JSON.stringify([experts, labels?.at(-1)]);
+    const settings = JSON.stringify([experts]);
+    const before = this.labels;
     const same = settings === this.settings;
     this.settings = settings;
+    this.labels = labels;
     if (!same) return 0;
     const most = Math.min(this.held.length, this.sequence.length, ids.length - 1);
+    const isHeld = (place: number): boolean =>
+      this.held[place] === ids[place] && labelAt(before, place) === labelAt(labels, place);
     let count = 0;
-    while (count < most && this.held[count] === ids[count]) count++;
-    return Math.max(0, count);
+    while (count < most && isHeld(count)) count++;
+    return count;
   }
+}
+
+/** Generated tokens take the prompt's last label. */
+function labelAt(labels: RequestOptions["labels"], place: number): string | undefined {
+  return labels?.[Math.min(place, labels.length - 1)];
 }
