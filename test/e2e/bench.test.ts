@@ -39,6 +39,7 @@ test("moe: rates follow from times, and backward holds more than forward", async
     expect(shareOfPeak).toBeCloseTo(gflops / machine.fmaGflops, 6);
     expect(threads).toBe(1);
   });
+  expect(machine).toHaveProperty("matrixGflops");
   // Routed rows of gate and up alone: 128 rows of 96 floats.
   expect(results[0].peakBytes).toBeGreaterThan(128 * 96 * 4);
   expect(results[1].peakBytes).toBeGreaterThan(results[0].peakBytes);

@@ -4,7 +4,7 @@ import { type Device, matmul, type Precision, Random, scope, tensor } from "../.
 import { openDevice, whole } from "../options.ts";
 import { print, printJson, table } from "../output.ts";
 import { numbers, parsePrecision } from "./arguments.ts";
-import { machineLine, measureMachine } from "./machine.ts";
+import { machineLine, measureMachine, peakGflops } from "./machine.ts";
 import { type Pass, type Timing, timing } from "./measure.ts";
 
 export interface GemmShape {
@@ -42,10 +42,11 @@ export function gemmBench(): Command {
 async function runGemm(flags: GemmFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   const machine = await measureMachine(device);
+  const peak = peakGflops(machine, flags.dtype);
   const results: GemmTiming[] = [];
   for (const shape of flags.shape ?? [{ m: 1024, n: 1024, k: 1024 }]) {
     const workload = gemmWorkload(device, shape, flags.dtype);
-    const figures = await timing(device, workload.pass, flags.runs, machine.fmaGflops);
+    const figures = await timing(device, workload.pass, flags.runs, peak);
     results.push({ ...shape, dtype: flags.dtype, threads: machine.threads, ...figures });
     workload.dispose();
   }

@@ -1,5 +1,6 @@
 /** `conclave bench generate`: prompt and decoding rates of a model, beside what the machine allows. */
 import { Command } from "commander";
+import { fail } from "../../errors.ts";
 import { Engine, type GeneratedToken, type RequestOptions } from "../../infer/index.ts";
 import { type Decoder, parameterCounts, partOf } from "../../models/index.ts";
 import type { Parameter } from "../../nn/index.ts";
@@ -8,7 +9,7 @@ import { modelArgument, openModel, resolveModel } from "../model.ts";
 import { openDevice, whole } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, table } from "../output.ts";
 import { parsePrecision } from "./arguments.ts";
-import { type Machine, machineLine, measureMachine } from "./machine.ts";
+import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
 
 interface GenerateFlags {
   readonly promptTokens: number;
@@ -31,7 +32,7 @@ interface BatchFigures {
   readonly boundTokensPerSecond: number;
   /** tokensPerSecond of that bound. */
   readonly shareOfBandwidth: number;
-  /** The prompts' products of the measured multiply-add rate. */
+  /** The rate of the prompts' products with weights, of what products of the precision can reach. */
   readonly shareOfPeak: number;
 }
 
@@ -69,6 +70,7 @@ async function runBench(argument: string, flags: GenerateFlags, command: Command
   const began = performance.now();
   const model = await openModel(path, device);
   const openMs = performance.now() - began;
+  checkLength(model, flags);
   const results: BatchFigures[] = [];
   for (const batch of flags.batch ?? [1]) {
     remark(`timing ${batch} x (${flags.promptTokens} + ${flags.tokens} tokens) ...`);
@@ -114,6 +116,19 @@ async function runBench(argument: string, flags: GenerateFlags, command: Command
   device.dispose();
 }
 
+function checkLength({ config: { maxPositions } }: Decoder, { promptTokens, tokens }: GenerateFlags): void {
+  const last = promptTokens + tokens - 1; // the last token is not read
+  if (last > maxPositions)
+    fail("usage", `--prompt-tokens and --tokens take ${last} positions; the model has ${maxPositions}`);
+}
+
+/** Of products with weights: every token passes the active ones, the last of the prompt the head too. */
+function promptFlops(model: Decoder, tokens: number): number {
+  const { activeWithoutEmbedding, byPart } = parameterCounts(model);
+  const head = byPart[model.tied ? "embedding" : "head"].active;
+  return 2 * (tokens * (activeWithoutEmbedding - head) + head);
+}
+
 const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
 
 async function figuresOf(
@@ -142,7 +157,6 @@ async function figuresOf(
     batch * (counted.cacheBytesPerPosition * (promptTokens + tokens / 2));
   const tokensPerSecond = 1000 / tokenMs;
   const boundTokensPerSecond = (batch * machine.readGBs * 1e9) / bytesPerStep;
-  const flopsPerToken = 2 * parameterCounts(model).activeWithoutEmbedding;
   const promptTokensPerSecond = (1000 * batch * promptTokens) / promptMs;
   return {
     batch,
@@ -151,7 +165,7 @@ async function figuresOf(
     bytesPerStep: Math.round(bytesPerStep),
     boundTokensPerSecond,
     shareOfBandwidth: tokensPerSecond / boundTokensPerSecond,
-    shareOfPeak: (promptTokensPerSecond * flopsPerToken) / (machine.fmaGflops * 1e9),
+    shareOfPeak: (batch * promptFlops(model, promptTokens)) / promptMs / 1e6 / peakGflops(machine, dtype),
   };
 }
 

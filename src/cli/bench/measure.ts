@@ -8,7 +8,7 @@ export interface Timing {
   readonly minMs: number;
   /** Of the median. */
   readonly gflops: number;
-  /** Of what the machine was measured to give at the start. */
+  /** Of what the machine was measured to give products of this precision at the start. */
   readonly shareOfPeak: number;
   /** The most a run held besides what stood before it: activations, gradients, temporaries. */
   readonly peakBytes: number;

@@ -19,7 +19,7 @@ import {
 import { openDevice, whole } from "../options.ts";
 import { bytes, print, printJson, remark, table } from "../output.ts";
 import { numbers, parsePrecision } from "./arguments.ts";
-import { type Machine, machineLine, measureMachine } from "./machine.ts";
+import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
 import { type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 
 export interface MoeShape {
@@ -68,13 +68,14 @@ export function moeBench(): Command {
 async function runMoe(flags: MoeFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   const machine = await measureMachine(device);
+  const peak = peakGflops(machine, flags.dtype);
   const results: MoeTiming[] = [];
   for (const shape of flags.shape ?? defaultShapes) {
     const { D, F, E, K, T } = shape;
     remark(`timing D=${D} F=${F} E=${E} K=${K} T=${T} ...`);
     const workload = moeWorkload(device, shape, flags.dtype);
     for (const [pass, work] of Object.entries(workload.passes) as [PassName, Pass][]) {
-      const figures = await timing(device, work, flags.runs, machine.fmaGflops);
+      const figures = await timing(device, work, flags.runs, peak);
       results.push({ ...shape, dtype: flags.dtype, threads: machine.threads, pass, ...figures });
     }
     workload.dispose();

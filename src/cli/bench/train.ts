@@ -23,7 +23,7 @@ import {
 import { openDevice, whole } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, short, table } from "../output.ts";
 import { parsePrecision } from "./arguments.ts";
-import { type Machine, machineLine, measureMachine } from "./machine.ts";
+import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
 import { type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 import { type Profile, ProfiledKernels } from "./profile.ts";
 
@@ -88,6 +88,7 @@ export function trainBench(): Command {
 async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   const machine = await measureMachine(device);
+  const peak = peakGflops(machine, flags.dtype);
   const results: TrainTiming[] = [];
   for (const model of flags.model ?? modelNames) {
     const config = trainBenchConfig(model, flags.dtype, flags.batch);
@@ -95,7 +96,7 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
       `timing ${model}: ${machine.kernels}, ${config.data.batch} x ${config.data.sequence} tokens a step ...`,
     );
     const workload = trainWorkload(device, config);
-    const figures = await timing(device, workload.pass, flags.runs, machine.fmaGflops);
+    const figures = await timing(device, workload.pass, flags.runs, peak);
     workload.dispose();
     device.trim();
     const profile = flags.profile ? await profileOf(device, config) : undefined;
