@@ -145,11 +145,9 @@ async function* idsAsText(tokens: AsyncIterable<GeneratedToken>): AsyncGenerator
 }
 
 function expertCache(model: Decoder, device: Device, budget: number): ExpertCache {
-  return new ExpertCache(
-    model.blocks.flatMap(({ moe }) => (moe ? [moe] : [])),
-    device,
-    budget,
-  );
+  const layers = model.blocks.flatMap(({ moe }) => (moe ? [moe] : []));
+  if (layers.length === 0) fail("usage", "--expert-cache: the model is dense and has no experts");
+  return new ExpertCache(layers, device, budget);
 }
 
 /** "expert cache: 91 % hits (23 % foreseen), 310 MB read". */
