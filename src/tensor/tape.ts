@@ -96,9 +96,10 @@ export class Tape {
     const grads = new Map<Tensor, Tensor>([[loss, full(loss.device, loss.shape, 1)]]);
     try {
       withTape(null, () => {
-        for (let node = nodes.pop(); node; node = nodes.pop()) {
+        for (let node = nodes.at(-1); node; node = nodes.at(-1)) {
           backwardNode(node, grads);
           forget(node.saved);
+          nodes.pop();
         }
       });
     } finally {

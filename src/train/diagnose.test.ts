@@ -16,9 +16,11 @@ afterAll(() => device.dispose());
 /** Multiplies by a weight in each of three layers. */
 class Chain implements Module {
   readonly weights: readonly Parameter[] = [0, 1, 2].map(() => new Parameter([2], { kind: "ones" }));
+  readonly head = new Parameter([2], { kind: "ones" });
 
   *tensors(): Iterable<NamedParameter> {
     for (const [layer, weight] of this.weights.entries()) yield [`layers.${layer}.weight`, weight];
+    yield ["head.weight", this.head];
   }
 
   readonly forward = (ctx: Context): Tensor => {
@@ -53,9 +55,13 @@ test.each([NaN, Infinity, -Infinity])("a weight of %d is found in its layer", as
 
 test("with a sound forward pass, the gradient of the last layer that is not sound", async () => {
   const { arena, place } = chain();
-  for (const name of ["layers.0.weight", "layers.1.weight"]) {
+  const spoil = (name: string): void => {
     const { start, parameter } = arena.places.get(name)!;
     arena.grads.view(parameter.shape, start).write(Float32Array.of(0, NaN));
-  }
+  };
+  spoil("layers.0.weight");
+  spoil("layers.1.weight");
   expect(await place()).toBe("the gradient of layers.1.weight");
+  spoil("head.weight");
+  expect(await place()).toBe("the gradient of head.weight");
 });

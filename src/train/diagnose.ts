@@ -49,13 +49,21 @@ async function gradientPlace({ grads, places }: ParameterArena): Promise<string 
     name,
     largest: largestOf(values.subarray(start, start + parameter.size)),
   }));
-  const layerOf = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? -1);
   const broken = gradients.filter(({ largest }) => !Number.isFinite(largest));
-  const last = broken.sort((a, b) => layerOf(b.name) - layerOf(a.name))[0];
-  if (last) return `the gradient of ${last.name}`;
+  if (broken.length > 0) {
+    const last = broken.reduce((a, b) => (depthOf(b.name) > depthOf(a.name) ? b : a));
+    return `the gradient of ${last.name}`;
+  }
   const { name, largest } = gradients.reduce((a, b) => (b.largest > a.largest ? b : a));
   const squaresFit = largest ** 2 * values.length < largestF32;
   return squaresFit ? null : `the gradient of ${name}, which reaches ${largest.toPrecision(2)}`;
+}
+
+/** Where a parameter stands in a decoder: its block, before all of them, or after. */
+function depthOf(name: string): number {
+  const block = /^layers\.(\d+)\./.exec(name);
+  if (block) return Number(block[1]);
+  return name.startsWith("embedding.") ? -1 : Infinity;
 }
 
 /** The largest magnitude; NaN where there is one. */

@@ -102,8 +102,9 @@ async function trainModel(
   const { total: totalParams, active: activeParams } = parameterCounts(model);
   const learner = new Learner(model, config, corpus, device);
   const alarm = role === "moe" ? alarmOf(config) : null;
-  const course = await Course.open({ role, folder, learner, config, corpus, device, alarm, onEvent });
+  let course: Course | null = null;
   try {
+    course = await Course.open({ role, folder, learner, config, corpus, device, alarm, onEvent });
     const { step } = course.now;
     const tokensPerStep = config.data.batch * config.data.sequence;
     onEvent({ type: "start", role, totalParams, activeParams, step, steps: config.steps, tokensPerStep });
@@ -117,7 +118,7 @@ async function trainModel(
       seconds: course.now.seconds,
     };
   } finally {
-    await course.close();
+    await course?.close();
     learner.dispose();
     device.trim();
   }
