@@ -140,7 +140,7 @@ const page = `# Performance
 Made by \`node bench/peers/run.mjs\` and \`node bench/peers/report.mjs\` on ${date}; not edited by hand. [How to run it](../bench/peers/README.md).
 
 Machine: ${machine.cpu}, ${machine.cpus} CPUs, ${machine.memoryGiB} GiB, ${machine.os}, Node ${machine.node}.
-Measured at the start: ${machine.fmaGflops?.toFixed(0)} GFLOP/s of f32 multiply-adds in registers, ${machine.readGBs?.toFixed(1)} GB/s of memory read, ${threads} threads.
+Measured at the start: ${machine.fmaGflops?.toFixed(0)} GFLOP/s of f32 multiply-adds in registers,${machine.matrixGflops ? ` ${machine.matrixGflops.toFixed(0)} of bf16 products in the matrix unit,` : ""} ${machine.readGBs?.toFixed(1)} GB/s of memory read, ${threads} threads.
 
 ${versionLines.join("\n")}
 

@@ -90,16 +90,20 @@ async function timeCase(one) {
     if (!contender || tooSlow.has(sweepKey(one, name))) continue;
     const { error } = await contender.prepare(one.case);
     if (error) refused.push({ name, error });
-    else entered.push({ name, contender, times: [] });
+    else entered.push({ name, contender, times: [], failed: false });
   }
   for (let round = 0; round < rounds; round++) {
-    for (const { contender, times, name } of entered) {
+    for (const entry of entered) {
+      const { contender, times, name, failed } = entry;
+      if (failed) continue;
       if (times.length >= leastRuns && sum(times) > budgetMs) continue;
       if (times.some((ms) => ms > patienceMs)) continue;
       await sleep(gapMs);
       const { ms, error } = await contender.ask({ do: "run" });
-      if (error) refused.push({ name, error });
-      else times.push(ms);
+      if (error) {
+        refused.push({ name, error });
+        entry.failed = true;
+      } else times.push(ms);
       if (one.along && ms > patienceMs) tooSlow.add(sweepKey(one, name));
     }
   }
@@ -128,6 +132,7 @@ async function memoryOf(one) {
 const results = {};
 for (const group of wanted) {
   results[group] = [];
+  if (group === "memory" && !contenders.has("Conclave")) continue;
   for (const one of groups[group]) {
     process.stderr.write(`${one.title} ...`);
     const result = group === "memory" ? await memoryOf(one) : await timeCase(one);
@@ -145,6 +150,7 @@ const machine = {
   os: `${platform()} ${arch()}`,
   node: process.version,
   fmaGflops: versions.Conclave?.peaks.fmaGflops,
+  matrixGflops: versions.Conclave?.peaks.matrixGflops,
   readGBs: versions.Conclave?.peaks.readGBs,
 };
 const date = new Date().toISOString().slice(0, 10);
