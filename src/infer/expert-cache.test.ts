@@ -1,10 +1,14 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Kernels } from "../kernels/index.ts";
 import { createNativeKernels } from "../kernels/native.ts";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { type Decoder, loadModel } from "../models/index.ts";
-import type { MoeLayer, TokenRoute } from "../moe/index.ts";
+import { type Decoder, loadModel, MixtralModel, saveModel } from "../models/index.ts";
+import { type MoeLayer, parseRoutingSpec, type TokenRoute } from "../moe/index.ts";
+import { materialise } from "../nn/index.ts";
 import { context, Device, type Tap } from "../tensor/index.ts";
 import { ExpertCache } from "./expert-cache.ts";
 import { generate } from "./generate.ts";
@@ -71,6 +75,26 @@ describe.skipIf(kernels === null)("an expert cache", () => {
     expect(cache.figures.bytesRead).toBe(bytesRead);
     expect(cache.figures.hits - hits).toBe(cache.figures.used - used);
     model.dispose();
+  });
+
+  test("foresees nothing where tokens choose by their label", async () => {
+    const { model, device } = await open();
+    const table = { text: [0, 1], code: [2, 3] };
+    const routing = parseRoutingSpec({ experts: 4, select: { by: "label", table, k: 1 } });
+    const labelled = new MixtralModel({ ...(model as MixtralModel).config, routing });
+    const arena = materialise(labelled, device, 1);
+    const saved = await mkdtemp(join(tmpdir(), "conclave-labels-"));
+    await saveModel(saved, labelled);
+    const mapped = await loadModel(saved, device);
+    const cache = new ExpertCache(layersOf(mapped), device, 1e9);
+    const options = { maxTokens: 3, eosIds: [], labels: ["code"], ctx: context({ tap: cache.tap }) };
+    for await (const _ of generate(mapped, [3], options));
+    const { used, foreseen } = cache.figures;
+    expect([used, foreseen]).toEqual([3 * 2, 0]);
+    mapped.dispose();
+    arena.dispose();
+    model.dispose();
+    await rm(saved, { recursive: true });
   });
 
   test("too small for one token, or without mapped weights, is refused", async () => {
