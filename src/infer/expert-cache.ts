@@ -100,6 +100,8 @@ export class ExpertCache {
     if (x_TD.shape[0] * 4 > count) return;
     const chosen = scope(() => this.chosen(router.route(x_TD, context())));
     const experts = this.experts.get(router.layer)!;
+    // It must not drive out what this layer is about to use.
+    if (chosen.size * experts[0]!.bytes > this.budget / 2) return;
     for (const id of chosen) {
       const expert = experts[id]!;
       const isNew = !this.held.has(expert);
