@@ -71,6 +71,18 @@ describe("encode", () => {
     expect(relative(ours, false)).toBeLessThan(relative(theirs, false));
   });
 
+  test("values at the ends of f16's range: a scale rounded far down costs what it must, one too large is refused", () => {
+    // A d of 1.4 steps of the smallest f16 is stored as one step, so that levels end at 1 / 1.4 of the largest value at worst.
+    const small = Float32Array.from({ length: 256 }, (_, i) => Math.sin(1.7 * i) * 1.4 * 2 ** -24 * 63 * 7);
+    const decoded = decodeBlocks("q4_k", encodeBlocks("q4_k", small));
+    const squares = (values: Float32Array) => values.reduce((sum, value) => sum + value * value, 0);
+    expect(squares(decoded.map((value, i) => value - small[i]!))).toBeLessThan(0.1 * squares(small));
+    const large = new Float32Array(256).fill(1e9);
+    large[0] = -1e9;
+    for (const format of ["q8_0", "q4_0", "q4_k"] as const)
+      expect(() => encodeBlocks(format, large), format).toThrow("f16 cannot hold their scale");
+  });
+
   test("values no block can hold are named", () => {
     const values = new Float32Array(32);
     values[5] = Number.NaN;

@@ -133,7 +133,7 @@ function nearestSteps(
 
 function stepsAround(value: number, unit: number): readonly number[] {
   if (unit === 0) return [0];
-  const nearest = Math.round(value / unit);
+  const nearest = Math.min(topScale, Math.round(value / unit)); // a subnormal unit may have been rounded down far
   return [nearest - 1, nearest, nearest + 1].filter((step) => step >= 0 && step <= topScale);
 }
 

@@ -3,6 +3,7 @@
  *
  * d scale, q the whole number stored for an element.
  */
+import { fail } from "../../errors.ts";
 import { toHalf } from "./half.ts";
 
 const f32 = Math.fround;
@@ -12,8 +13,11 @@ function inverse(d: number): number {
   return d === 0 ? 0 : f32(1 / d);
 }
 
+/** Writes a scale as f16. Errors: dtype, where f16 does not reach so far. */
 export function putHalf(out: Uint8Array, at: number, value: number): void {
   const bits = toHalf(value);
+  if ((bits & 0x7fff) >= 0x7c00)
+    fail("dtype", "blocks: the values are too large, f16 cannot hold their scale");
   out[at] = bits & 255;
   out[at + 1] = bits >>> 8;
 }

@@ -51,7 +51,8 @@ const encoders = { q4_0: encodeQ4_0, q8_0: encodeQ8_0, q4_k: encodeQ4K } as cons
 
 /**
  * f32 values as blocks: q8_0 and q4_0 by ggml's rule, byte for byte; q4_k by a search of our own, whose error is at
- * most that of ggml's. Errors: shape, where the values fill no whole number of blocks; dtype, where one is NaN or infinite.
+ * most that of ggml's. Errors: shape, where the values fill no whole number of blocks; dtype, where one is NaN, infinite,
+ * or so large that the block's scale is beyond f16.
  */
 export function encodeBlocks(format: EncodableFormat, values: Float32Array): Uint8Array<ArrayBuffer> {
   const { elements, bytes } = blockFormats[format];
