@@ -135,6 +135,14 @@ test.each<[string, string, (bytes: Buffer, at: (text: string) => number) => void
     (b, at) => b.writeUInt32LE(48, at("alignment") + 4),
   ],
   [
+    "an alignment that is no whole number",
+    "must be a power of two; it is 1.5",
+    (b, at) => {
+      b.writeUInt32LE(6, at("alignment")); // f32
+      b.writeFloatLE(1.5, at("alignment") + 4);
+    },
+  ],
+  [
     "a tensor type that is none",
     'tensor "first" has the unknown type 4',
     (b, at) => b.writeUInt32LE(4, at("first") + 12),

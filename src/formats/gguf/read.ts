@@ -103,7 +103,7 @@ function dtypeOf(id: number, label: string, source: string, damaged: Damaged): S
 
 function alignmentOf(value: GgufValue | undefined, damaged: Damaged): number {
   if (value === undefined) return defaultAlignment;
-  if (typeof value !== "number" || value < 1 || (value & (value - 1)) !== 0)
+  if (typeof value !== "number" || !Number.isInteger(Math.log2(value)) || value < 1 || value > 2 ** 31)
     return damaged(`general.alignment must be a power of two; it is ${String(value)}`);
   return value;
 }

@@ -25,14 +25,15 @@ export interface ByteBpeParts {
   readonly endIds: readonly number[];
 }
 
-/** Byte-level BPE: every text has ids, and every id has bytes. */
+/** Byte-level BPE: every id has bytes, and every text has ids where every byte has one (else `encode` fails: tokenizer). */
 export class ByteBpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | null;
   readonly eosId: number | null;
   readonly endIds: readonly number[];
   private readonly parts: ByteBpeParts;
-  private readonly idOfByte = new Int32Array(256);
+  /** -1 where no token is this byte alone. */
+  private readonly idOfByte = new Int32Array(256).fill(-1);
   private readonly addedExpression: RegExp | undefined;
   private readonly memory = new WordMemory((word) => this.encodeWord(word));
   private readonly encoder = new TextEncoder();
@@ -73,7 +74,11 @@ export class ByteBpeTokenizer implements Tokenizer {
 
   private byteIds(bytes: Uint8Array): Int32Array<ArrayBuffer> {
     const ids = new Int32Array(bytes.length);
-    for (let i = 0; i < bytes.length; i++) ids[i] = this.idOfByte[bytes[i]!]!;
+    for (let i = 0; i < bytes.length; i++) {
+      ids[i] = this.idOfByte[bytes[i]!]!;
+      if (ids[i]! < 0)
+        fail("tokenizer", `the vocabulary has no token for the byte ${readable(bytes.subarray(i, i + 1))}`);
+    }
     return ids;
   }
 

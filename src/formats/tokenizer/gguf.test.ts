@@ -94,6 +94,7 @@ test("text comes back: the space of its own goes, spaces that were there stay, s
   const [first] = tokenizer.encode("the");
   expect(tokenizer.stream().push(first!)).toBe("the");
   expect(tokenizer.stream([first!]).push(first!)).toBe(" the"); // it goes on
+  expect(tokenizer.stream([tokenizer.bosId!]).push(first!)).toBe("the"); // after a special token a text begins
 });
 
 test("a long text takes no long time", () => {
@@ -118,4 +119,7 @@ test("what cannot be read is refused with its key", () => {
   expect(refused(sentencePiece({ scores: undefined }))).toThrow(/scores is missing/);
   expect(refused(sentencePiece({ add_bos_token: 1 }))).toThrow(/add_bos_token is neither/);
   expect(() => readGgufTokenizer(sentencePiece()).decode([9999])).toThrow(/no token 9999/);
+  const tokens = golden.byteLevel.tokens.map((token) => (token === "\u0102" ? "no longer" : token));
+  const short = readGgufTokenizer(byteLevel("qwen2", { tokens }));
+  expect(() => short.encode("the\u0002")).toThrow(/no token for the byte <0x02>/);
 });
