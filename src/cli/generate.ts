@@ -94,15 +94,16 @@ async function runGenerate(
   const written: GeneratedToken[] = [];
   let text = "";
   let finish: TextPiece["finish"] = null;
-  if (!json && prompt !== undefined) process.stdout.write(prompt);
+  let lead = prompt ?? ""; // shown with the first piece, so that nothing is where generation fails
   const began = performance.now();
   let first = began;
-  for await (const piece of tokenizer ? textOf(tokens, tokenizer, stop) : idsAsText(tokens)) {
+  for await (const piece of tokenizer ? textOf(tokens, tokenizer, stop, ids) : idsAsText(tokens)) {
     if (piece.token?.index === 0) first = performance.now();
     if (piece.token) written.push(piece.token);
     text += piece.text;
     finish = piece.finish ?? finish;
-    if (!json) process.stdout.write(piece.text);
+    if (!json) process.stdout.write(lead + piece.text);
+    lead = "";
   }
   const ended = performance.now();
   const timings = {

@@ -1,5 +1,6 @@
+import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import type { TextStream, Tokenizer } from "../formats/index.ts";
+import { readTokenizer, type TextStream, type Tokenizer } from "../formats/index.ts";
 import type { GeneratedToken } from "./options.ts";
 import { StopCutter, type TextPiece, textOf } from "./text.ts";
 
@@ -60,6 +61,25 @@ test("text of tokens ends at a stop string, and the tokens are left there", asyn
   expect(all.map(({ text }) => text).join("")).toBe("ab");
   expect(all.map(({ finish }) => finish)).toEqual([null, null, null, "stop"]);
   expect((await tokens.next()).done).toBe(true);
+});
+
+test("text that goes on from other ids keeps the space that a text of its own has not", async () => {
+  const file = new URL("../../test/golden/formats/sentencepiece-style.json", import.meta.url);
+  const { tokenizer: json } = JSON.parse(await readFile(file, "utf8"));
+  const tokenizer = readTokenizer({ tokenizer: JSON.stringify(json), config: "{}" });
+  const ids = [...tokenizer.encode("the thing")];
+  expect(tokenizer.decode(ids.slice(0, 1))).toBe("the");
+  async function* rest(): AsyncGenerator<GeneratedToken> {
+    for (const [index, id] of ids.slice(1).entries())
+      yield { id, index, logProbability: 0, alternatives: [], routes: null, finish: null };
+  }
+  const textAfter = async (after?: number[]) => {
+    let text = "";
+    for await (const piece of textOf(rest(), tokenizer, [], after)) text += piece.text;
+    return text;
+  };
+  expect(await textAfter(ids.slice(0, 1))).toBe(" thing");
+  expect(await textAfter()).toBe("thing");
 });
 
 test("text of tokens says why it ends, without the text of an end token", async () => {

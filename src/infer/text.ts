@@ -52,14 +52,16 @@ function longestStart(text: string, stop: string): number {
 
 /**
  * The text of generated tokens, cut exactly at the first of the `stop` strings, after which the tokens' iterator is ended. An end token
- * has no text. Errors: "usage" for an empty stop string.
+ * has no text. `after` are the ids that the text goes on from, such as a prompt's: without them it is a text of its own, which in some
+ * vocabularies begins with a space that is dropped. Errors: "usage" for an empty stop string.
  */
 export async function* textOf(
   tokens: AsyncIterable<GeneratedToken>,
   tokenizer: Tokenizer,
   stop: readonly string[] = [],
+  after: readonly number[] = [],
 ): AsyncGenerator<TextPiece> {
-  const stream = tokenizer.stream();
+  const stream = tokenizer.stream(after);
   const cutter = new StopCutter(stop);
   let finish: GeneratedToken["finish"] = null;
   for await (const token of tokens) {

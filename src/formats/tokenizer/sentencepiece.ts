@@ -139,7 +139,8 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   stream(after: readonly number[] = []): TextStream {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    let begins = this.parts.spacePrefix && after.length === 0;
+    const last = after.at(-1);
+    let begins = this.parts.spacePrefix && (last === undefined || this.isSpecial(last));
     const settle = (text: string): string => {
       if (!begins || text === "") return text;
       begins = false;
