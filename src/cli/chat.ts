@@ -93,6 +93,8 @@ class Talk {
   /** Ends the answer under way. */
   private stop: AbortController | null = null;
   private leaving = false;
+  /** No further line is taken. */
+  private over = false;
   private turn = 0;
 
   constructor(chat: Chat, model: string, flags: ChatFlags, positions: number) {
@@ -113,12 +115,17 @@ class Talk {
     if (this.watched) lines.on("SIGINT", interrupt);
     else process.on("SIGINT", interrupt);
     if (this.watched) remark(pc.dim("/help lists what you can type; Ctrl-D ends."));
+    let open = true;
+    lines.once("close", () => {
+      open = false;
+    });
     if (this.watched) lines.prompt();
     try {
       for await (const line of lines) {
+        if (this.over) break;
         this.leaving = false;
         if (!(await this.take(line.trim()))) break;
-        if (this.watched) lines.prompt();
+        if (this.watched && open) lines.prompt();
       }
     } finally {
       process.off("SIGINT", interrupt);
@@ -137,6 +144,7 @@ class Talk {
       return;
     }
     if (!this.watched) process.exitCode = 130;
+    this.over = true; // lines that were read ahead are still to come
     lines.close();
   }
 

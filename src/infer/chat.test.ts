@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { beforeAll, beforeEach, expect, test } from "vitest";
+import { fail } from "../errors.ts";
 import { ChatTemplate, type Tokenizer } from "../formats/index.ts";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { type Decoder, loadModel } from "../models/index.ts";
@@ -89,4 +90,9 @@ test("what was said before a stop counts; a turn that fails has not been", async
   expect(chat.messages).toHaveLength(3);
   await expect(say("x".repeat(5000))).rejects.toThrow(/positions/);
   expect(await say("more")).toBe(await anew(`sA_uhi_a${heard}_umore_a`));
+  let pushed = 0;
+  const push = (id: number) => (++pushed > 2 ? fail("tokenizer", "no such token") : alphabet[id]!);
+  chat = new Chat(model, { template, tokenizer: { ...tokenizer, stream: () => ({ push, end: () => "" }) } });
+  await expect(say("hi")).rejects.toThrow("no such token");
+  expect(chat.messages).toEqual([]);
 });

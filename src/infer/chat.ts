@@ -80,6 +80,9 @@ export class Chat {
         written += piece.text;
         yield piece;
       }
+    } catch (error) {
+      written = "";
+      throw error;
     } finally {
       this.turns = written === "" ? before : [...this.turns, { role: "assistant", content: written }];
     }
