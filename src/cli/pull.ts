@@ -5,7 +5,7 @@ import { isRevision, type PullProgress, parseHubModel, pullModel } from "../form
 import { bytes, commandLine, duration, print, printJson, remark } from "./output.ts";
 
 interface PullFlags {
-  readonly revision: string;
+  readonly revision?: string;
   readonly file: string[];
   readonly include: string[];
   readonly json?: boolean;
@@ -16,8 +16,8 @@ const gather = (value: string, before: string[]): string[] => [...before, value]
 export function pullCommand(): Command {
   return new Command("pull")
     .description("Fetch a model from the Hugging Face hub into its cache on this machine.")
-    .argument("<model>", "ORG/NAME")
-    .option("--revision <name>", "branch, tag or commit", "main")
+    .argument("<model>", "ORG/NAME or ORG/NAME@REVISION")
+    .option("--revision <name>", "branch, tag or commit (default: main)")
     .option("--file <path>", "fetch this file; may be given several times", gather, [])
     .option(
       "--include <pattern>",
@@ -37,9 +37,12 @@ export function pullCommand(): Command {
 }
 
 async function runPull(argument: string, flags: PullFlags): Promise<void> {
-  const named = parseHubModel(argument.includes("@") ? argument : `${argument}@${flags.revision}`);
-  if (!isRevision(flags.revision))
-    fail("usage", `--revision ${JSON.stringify(flags.revision)}: no branch, tag or commit has such a name`);
+  const { revision } = flags;
+  if (revision !== undefined && !isRevision(revision))
+    fail("usage", `--revision ${JSON.stringify(revision)}: no branch, tag or commit has such a name`);
+  if (revision !== undefined && argument.includes("@"))
+    fail("usage", `${argument} names a revision already`, "leave --revision out");
+  const named = parseHubModel(revision === undefined ? argument : `${argument}@${revision}`);
   if (!named) fail("usage", `${JSON.stringify(argument)} is no model on the hub`, "give it as ORG/NAME");
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());

@@ -60,5 +60,9 @@ test("what is not there is to be pulled", async () => {
     remedy("pull org/none --revision v2 --file a.gguf"),
   );
   await expect(resolveModel(join(root, "nowhere"))).rejects.toThrow(remedy("check the path"));
+  await put("notes.txt");
+  await expect(resolveModel(join(root, "notes.txt"))).rejects.toThrow(
+    /neither a model folder nor a .gguf file/,
+  );
   await expect(resolveModel("org/none/../../x.gguf")).rejects.toThrow(remedy("check the path"));
 });

@@ -42,7 +42,15 @@ function parseArgument(text: string): { model: HubModel; file?: string } | undef
 
 /** The model of a folder: the folder itself, or the one GGUF model that it holds instead. */
 async function modelIn(path: string, argument: string): Promise<string> {
-  if (!(await stat(path)).isDirectory() || (await pathExists(join(path, "config.json")))) return path;
+  if (!(await stat(path)).isDirectory()) {
+    if (/\.(gguf|json)$/.test(path)) return path;
+    fail(
+      "usage",
+      `${argument} is neither a model folder nor a .gguf file`,
+      "give the folder that holds config.json and the weights",
+    );
+  }
+  if (await pathExists(join(path, "config.json"))) return path;
   const files = (await listFolder(path)).filter((name) => name.endsWith(".gguf"));
   const models = files.filter((name) => !laterPart.test(name));
   if (models.length === 0) return path;

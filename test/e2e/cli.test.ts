@@ -92,6 +92,8 @@ test("pull says what is wrong with a name, and when no hub answers", async () =>
   const env = { HF_ENDPOINT: "http://127.0.0.1:1", HF_HUB_CACHE: join(folder, "hub") };
   const wrong = await piped("", env, "pull", "../evil");
   expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("is no model on the hub")]);
+  const both = await piped("", env, "pull", "org/name@v1", "--revision", "v2");
+  expect([both.code, both.stderr]).toEqual([2, expect.stringContaining("names a revision already")]);
   const alone = await piped("", env, "pull", "org/name");
   expect([alone.code, alone.stderr]).toEqual([
     1,
