@@ -52,8 +52,13 @@ export async function download(wanted: Download): Promise<void> {
       await sleep((wanted.retryMilliseconds ?? 500) * 2 ** tries, undefined, { signal: wanted.signal });
     }
   }
-  await verify(wanted, incomplete);
-  await rename(incomplete, wanted.path);
+  try {
+    await verify(wanted, incomplete);
+    await rename(incomplete, wanted.path);
+  } catch (error) {
+    wanted.signal?.throwIfAborted();
+    throw fileError("writing", wanted.path, error);
+  }
 }
 
 /** Trouble that may pass. */

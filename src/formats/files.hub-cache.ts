@@ -6,7 +6,6 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fail } from "../errors.ts";
-import { listFolder } from "./files.folders.ts";
 import { pathExists, readTextIfThere } from "./files.read.ts";
 
 /** A model on the hub. */
@@ -62,12 +61,4 @@ export async function cachedSnapshot(
   }
   const snapshot = join(folder, "snapshots", commit);
   return (await pathExists(snapshot)) ? snapshot : undefined;
-}
-
-/** Names of the models in the cache, ORG/NAME, sorted. */
-export async function cachedModels(cache: string = hubCacheFolder()): Promise<string[]> {
-  return (await listFolder(cache)).flatMap((folder) => {
-    const [kind, org, name, ...rest] = folder.split("--");
-    return kind === "models" && name && rest.length === 0 ? [`${org}/${name}`] : [];
-  });
 }

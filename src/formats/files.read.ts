@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { ConclaveError, type ErrorCode, fail } from "../errors.ts";
 import { parseJson } from "./json.ts";
 import { type ByteSource, checkRange } from "./source.ts";
@@ -100,12 +100,12 @@ export async function pathExists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-/** The text of a file, or undefined where there is none; other troubles are errors. */
+/** The text of a file as {@link readText} gives it, or undefined where there is none. */
 export async function readTextIfThere(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, "utf8");
+    return await readText(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw fileError("reading", path, error);
+    if (error instanceof ConclaveError && error.code === "file-missing") return undefined;
+    throw error;
   }
 }
