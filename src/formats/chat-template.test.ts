@@ -75,6 +75,7 @@ test("a GGUF file's template knows the file's tokens", () => {
 test("a template that is none, or fails, says so", () => {
   const of = (text: string) =>
     new ChatTemplate({ templates: new Map([["default", text]]), specialTokens: {}, name: "m" });
+  expect(() => of("{% for i in range(1000000000) %}{% endfor %}").render([user])).toThrow(/is too long/);
   expect(() => of("{% if %}")).toThrow(/the chat template of m cannot be parsed/);
   expect(() => of("{{ messages[0].content.nosuch() }}").render([user])).toThrow(
     /the chat template of m fails/,

@@ -111,11 +111,16 @@ function refuse(message: string): never {
   throw new Refusal(message);
 }
 
+/** Jinja's sandbox makes no longer range. */
+const longestRange = 100_000;
+
 /** Python's range. */
 function range(start: number, stop?: number, step = 1): number[] {
   const [first, end] = stop === undefined ? [0, start] : [start, stop];
   if (step === 0) refuse("range() takes no step of 0");
-  return Array.from({ length: Math.max(0, Math.ceil((end - first) / step)) }, (_, i) => first + i * step);
+  const length = Math.max(0, Math.ceil((end - first) / step));
+  if (length > longestRange) refuse(`range() of ${length} is too long`);
+  return Array.from({ length }, (_, i) => first + i * step);
 }
 
 const months = "January February March April May June July August September October November December".split(
