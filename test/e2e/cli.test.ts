@@ -186,6 +186,22 @@ describe("a trained run", () => {
     expect(refused.stderr).toMatch(/--template FILE/);
   });
 
+  test("Ctrl-C ends a talk through a pipe, the questions that wait included", async () => {
+    await writeFile(join(folder, "last.jinja"), "{{ messages[-1].content }}");
+    const args = ["chat", "run", "--template", "last.jinja", "--max-tokens", "40"];
+    const child = spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: ["pipe", "pipe", "ignore"] });
+    const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
+    const questions = 500;
+    child.stdin.write("The whale\n".repeat(questions)); // and stays open
+    let said = "";
+    child.stdout.on("data", (chunk) => {
+      if (said === "") child.kill("SIGINT");
+      said += chunk;
+    });
+    expect(await ended).toBe(130);
+    expect(said.split("\n").length).toBeLessThan(questions / 2);
+  });
+
   test("writes logits as NumPy float32 [T, V]", async () => {
     const { code } = await conclave("logits", "run", "--ids", "1,2,3", "--out", "logits.npy");
     expect(code).toBe(0);
