@@ -106,37 +106,64 @@ async function runGenerate(
     lead = "";
   }
   const ended = performance.now();
-  const timings = {
-    promptTokens: ids.length,
-    promptMs: first - began,
-    tokens: written.length,
-    tokensMs: ended - first,
+  const finished: Finished = {
+    written,
+    text: tokenizer ? text : "",
+    finish: finish ?? (abort.signal.aborted ? "aborted" : "max-tokens"),
+    timings: {
+      promptTokens: ids.length,
+      promptMs: first - began,
+      tokens: written.length,
+      tokensMs: ended - first,
+    },
+    expertCache: experts?.figures,
   };
-  if (json)
-    printJson({
-      ids: written.map(({ id }) => id),
-      text: tokenizer ? text : "",
-      finish: finish ?? (abort.signal.aborted ? "aborted" : "max-tokens"),
-      timings,
-      ...(logprobs === undefined
-        ? {}
-        : {
-            logprobs: written.map(({ logProbability, alternatives }) => ({ logProbability, alternatives })),
-          }),
-      ...(routes ? { routes: written.map((token) => token.routes) } : {}),
-      ...(experts && { expertCache: experts.figures }),
-    });
-  else {
-    process.stdout.write("\n");
-    const rate = written.length > 1 ? ((written.length - 1) / timings.tokensMs) * 1000 : 0;
-    remark(
-      `${written.length} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${ids.length} in ${timings.promptMs.toFixed(0)} ms`,
-    );
-  }
-  if (experts && !json) remark(cacheLine(experts.figures));
+  if (json) printJson(resultOf(finished, flags));
+  else tell(finished);
   if (finish === "positions") remark(`ended: the model has ${grouped(model.config.maxPositions)} positions`);
   if (abort.signal.aborted) process.exitCode = 130;
   device.dispose();
+}
+
+interface Finished {
+  readonly written: readonly GeneratedToken[];
+  readonly text: string;
+  readonly finish: NonNullable<TextPiece["finish"]> | "aborted";
+  readonly timings: {
+    readonly promptTokens: number;
+    readonly promptMs: number;
+    readonly tokens: number;
+    readonly tokensMs: number;
+  };
+  readonly expertCache: ExpertCacheFigures | undefined;
+}
+
+/** What --json prints. */
+function resultOf(
+  { written, text, finish, timings, expertCache }: Finished,
+  { logprobs, routes }: GenerateFlags,
+): object {
+  return {
+    ids: written.map(({ id }) => id),
+    text,
+    finish,
+    timings,
+    ...(logprobs !== undefined && {
+      logprobs: written.map(({ logProbability, alternatives }) => ({ logProbability, alternatives })),
+    }),
+    ...(routes && { routes: written.map((token) => token.routes) }),
+    ...(expertCache && { expertCache }),
+  };
+}
+
+/** The line below a text. */
+function tell({ timings: { tokens, tokensMs, promptTokens, promptMs }, expertCache }: Finished): void {
+  process.stdout.write("\n");
+  const rate = tokens > 1 ? ((tokens - 1) / tokensMs) * 1000 : 0;
+  remark(
+    `${tokens} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${promptTokens} in ${promptMs.toFixed(0)} ms`,
+  );
+  if (expertCache) remark(cacheLine(expertCache));
 }
 
 /** Ids in place of text, where there is no tokenizer: 1,2,3. */
