@@ -17,7 +17,9 @@ export function precisionOf(name: string): Precision {
 
 /** What `generate` and `chat` take as --precision: "auto" leaves it to the model's weights. */
 export function checkPrecision(name: string): Precision | "auto" {
-  return name === "auto" ? name : precisionOf(name);
+  return name === "auto" || name === "f32" || name === "bf16"
+    ? name
+    : fail("usage", `--precision takes auto, bf16 or f32, not ${JSON.stringify(name)}`);
 }
 
 /**

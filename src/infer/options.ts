@@ -92,7 +92,12 @@ export function checkIds(model: Decoder, ids: readonly number[]): void {
       "give at least one; many models take their begin-of-text token",
     );
   const stray = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
-  if (stray !== undefined) fail("shape", `token id ${stray}: the model knows the ids 0 to ${vocabulary - 1}`);
+  if (stray !== undefined)
+    fail(
+      "shape",
+      `token id ${stray}: the model knows the ids 0 to ${vocabulary - 1}`,
+      "give ids of the model's own tokenizer",
+    );
 }
 
 /** What routing would refuse in a step, and so to all requests of it. */

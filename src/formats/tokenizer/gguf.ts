@@ -25,7 +25,13 @@ export interface TokenizerMetadata {
  */
 export function readGgufTokenizer(metadata: TokenizerMetadata, name = "the GGUF file"): Tokenizer {
   const keys = new Keys(metadata, name);
-  const model = keys.string("model") ?? keys.fail("model", "is missing: the file holds no vocabulary");
+  const model =
+    keys.string("model") ??
+    fail(
+      "tokenizer",
+      `${name}: tokenizer.ggml.model is missing: the file holds no vocabulary`,
+      "give token ids with --ids, or use a file with a vocabulary",
+    );
   if (model === "llama") return sentencePiece(keys);
   if (model === "gpt2") return byteLevelBpe(keys);
   return fail(
