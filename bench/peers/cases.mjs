@@ -1,4 +1,5 @@
 /** What is timed. T tokens, D width, F expert width, E experts, K picks a token. */
+import { basename } from "node:path";
 import { trainBenchConfig } from "../../dist/cli/bench/workloads.js";
 
 const few = { D: 512, F: 1024, E: 8, K: 2, T: 2048 };
@@ -16,8 +17,20 @@ const pytorch = ["PyTorch eager", "PyTorch grouped_mm"];
 const native = ["Conclave", "Conclave, 1 thread"];
 const wasm = ["Conclave wasm", "Conclave wasm, 1 thread"];
 
-/** Groups by name; each case names its contenders. `quick` keeps what takes seconds. */
-export function casesOf(quick) {
+/** Token ids that mean nothing, the same for all. */
+const prompt = Array.from({ length: 512 }, (_, i) => ((i * 7919 + 13) % 31000) + 300);
+
+/** Reading a prompt of 512 tokens, and writing after it, for each GGUF file. Times are of the whole prompt, and of one token. */
+function generation(files) {
+  const contenders = ["Conclave", "Conclave, 1 thread", "llama.cpp"];
+  return files.flatMap((model) => [
+    { title: `${basename(model)}, prompt of ${prompt.length}`, case: { op: "prefill", model, prompt, tokens: 1 }, contenders },
+    { title: `${basename(model)}, a token`, case: { op: "decode", model, prompt: prompt.slice(0, 64), tokens: 65 }, contenders },
+  ]);
+}
+
+/** Groups by name; each case names its contenders. `quick` keeps what takes seconds; `files` are GGUF models to generate with. */
+export function casesOf(quick, files) {
   const layers = [few, many].flatMap((shape) =>
     ["f32", "bf16"].flatMap((dtype) =>
       ["forward", both].map((pass) => ({
@@ -56,6 +69,7 @@ export function casesOf(quick) {
   const experts = quick ? [8, 16] : [8, 16, 32, 64];
   const long = quick ? 4096 : 16384;
   return {
+    generate: generation(files),
     gemm: [product],
     moe: layers,
     train: quick ? steps.filter((step) => step.case.model === "small") : steps,

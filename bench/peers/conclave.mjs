@@ -7,14 +7,31 @@ import {
   trainBenchConfig,
   trainWorkload,
 } from "../../dist/cli/bench/workloads.js";
+import { generate } from "../../dist/infer/index.js";
+import { loadModel } from "../../dist/models/index.js";
 import { selectKernels } from "../../dist/kernels/index.js";
-import { Device } from "../../dist/tensor/index.js";
+import { context, Device } from "../../dist/tensor/index.js";
 import { serve } from "./protocol.mjs";
 
 const [name = "native", threads = "2"] = process.argv.slice(2);
 const { kernels } = await selectKernels({ kernels: name, threads: Number(threads) });
 const device = new Device(kernels);
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+
+/** Reading a prompt, or writing tokens after it, greedily; rows are rounded to 8 bits for weights in blocks, as llama.cpp does. */
+async function generateWorkload({ op, model: path, prompt, tokens }) {
+  const model = await loadModel(path, device);
+  const ctx = context({ precision: "bf16" });
+  const body = async () => {
+    const began = performance.now();
+    let first = 0;
+    for await (const { index } of generate(model, prompt, { maxTokens: tokens, temperature: 0, eosIds: [], ctx })) {
+      if (index === 0) first = performance.now();
+    }
+    return op === "prefill" ? first - began : (performance.now() - first) / (tokens - 1);
+  };
+  return { pass: { body }, dispose: () => model.dispose() };
+}
 
 function workloadOf(one) {
   switch (one.op) {
@@ -24,6 +41,9 @@ function workloadOf(one) {
     }
     case "gemm":
       return gemmWorkload(device, one, one.dtype);
+    case "prefill":
+    case "decode":
+      return generateWorkload(one);
     case "train":
       return trainWorkload(device, trainBenchConfig(one.model, one.dtype));
     default:
@@ -39,8 +59,8 @@ await serve(
     threads: kernels.threads,
     peaks: await measureMachine(device),
   },
-  (one) => {
-    const { pass, dispose, memory } = workloadOf(one);
+  async (one) => {
+    const { pass, dispose, memory } = await workloadOf(one);
     return {
       run: pass.body,
       memory,

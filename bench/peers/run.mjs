@@ -1,7 +1,7 @@
 /**
  * Runs Conclave and its peers side by side and writes what they took:
  *
- *     node bench/peers/run.mjs [--json FILE] [--quick] [--only gemm,moe,...] [--python PATH] [--threads 2]
+ *     node bench/peers/run.mjs [--json FILE] [--quick] [--only gemm,moe,...] [--python PATH] [--threads 2] [--gguf MODEL.gguf]...
  *
  * All contenders of a case are prepared, then run in turn, one run each a round, so that a slow minute of the machine slows all of
  * them. A peer that is not installed is left out and named. report.mjs makes docs/performance.md of the file.
@@ -9,7 +9,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 
 import { arch, cpus, platform, totalmem } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Contender } from "./contender.mjs";
 
@@ -26,10 +26,11 @@ const { values: flags } = parseArgs({
     only: { type: "string" },
     python: { type: "string", default: "python3" },
     threads: { type: "string", default: "2" },
+    gguf: { type: "string", multiple: true, default: [] },
   },
 });
 const { threads, python } = flags;
-const groups = casesOf(flags.quick);
+const groups = casesOf(flags.quick, flags.gguf.map((file) => resolve(file)));
 const wanted = flags.only?.split(",") ?? Object.keys(groups);
 const stranger = wanted.find((name) => !(name in groups));
 if (stranger) {
@@ -55,6 +56,7 @@ const commands = {
   "PyTorch grouped_mm": [[python, "pytorch.py", threads], { experts: "grouped_mm" }],
   "TensorFlow.js": [[process.execPath, "tfjs.mjs", threads]],
   "jax-js": [[process.execPath, "jax.mjs"]],
+  "llama.cpp": [[process.execPath, "llama.mjs", threads]],
   "ONNX Runtime": [[process.execPath, "onnx.mjs", threads]],
 };
 
