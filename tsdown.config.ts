@@ -5,6 +5,7 @@ export default defineConfig({
     "src/*.ts",
     "src/*/index.ts",
     "src/cli/main.ts",
+    "src/formats/files.ts",
     "src/cli/bench/workloads.ts",
     "src/kernels/threads.*.ts",
     "!src/**/*.test.ts",

@@ -62,7 +62,8 @@ template <int kM>
   };
   with_format(dtype, [&](auto f) {
     typedef decltype(f) F;
-    if (!c.bytes) return each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, x, c.k, sums); });
+    if constexpr (kM != 2)  // two exact rows are taken one by one: a variant less to compile for each format
+      if (!c.bytes) return each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, x, c.k, sums); });
     const Bytes8 rows = c.bytes->from_row(row);
     each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, rows, sums); });
   });
@@ -74,8 +75,9 @@ void stream(const Call& c, const Stream& s, int64_t j, int64_t columns) {
   const uint8_t* from = w.as<uint8_t>() + j % c.piece * row_bytes(w.dtype(), c.k);
   int64_t r = 0;
   for (; r + 4 <= s.rows; r += 4) stream_rows<4>(c, w.dtype(), from, s.row + r, j, columns);
-  for (; r + 2 <= s.rows; r += 2) stream_rows<2>(c, w.dtype(), from, s.row + r, j, columns);
-  if (r < s.rows) stream_rows<1>(c, w.dtype(), from, s.row + r, j, columns);
+  const bool by_two = c.bytes || !format_of(w.dtype());
+  for (; by_two && r + 2 <= s.rows; r += 2) stream_rows<2>(c, w.dtype(), from, s.row + r, j, columns);
+  for (; r < s.rows; r++) stream_rows<1>(c, w.dtype(), from, s.row + r, j, columns);
 }
 
 // All streamed groups as one list of tasks.

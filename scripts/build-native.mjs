@@ -39,13 +39,13 @@ const isasOf = {
 /** Whose kernels a set takes, but for the products. */
 const baseOf = (own) => own?.find((flag) => flag.startsWith("-DCV_BASE="))?.slice("-DCV_BASE=".length);
 
-/** All of them, or those that CONCLAVE_BUILD_ISAS lists: a change to a kernel is tried sooner on one. */
-function wantedIsas(isas) {
-  const named = process.env.CONCLAVE_BUILD_ISAS?.split(",");
-  const wanted = named?.flatMap((isa) => [isa, baseOf(isas?.[isa]) ?? isa]);
-  return isas && wanted
-    ? Object.fromEntries(Object.entries(isas).filter(([isa]) => wanted.includes(isa)))
-    : isas;
+const testSets = ["wide", "amx_emulated"];
+
+/** All of them, without those for tests, or those that CONCLAVE_BUILD_ISAS lists: a change to a kernel is tried sooner on one. */
+function wantedIsas(isas, forTests) {
+  const wanted = process.env.CONCLAVE_BUILD_ISAS?.split(",");
+  const serves = (isa) => (wanted ? wanted.includes(isa) : forTests || !testSets.includes(isa));
+  return isas && Object.fromEntries(Object.entries(isas).filter(([isa]) => serves(isa)));
 }
 
 const common = [
@@ -133,14 +133,14 @@ const linkFlags =
  * limits the instruction sets.
  * @returns whether they are there now, and one line that says what happened
  */
-export async function buildNative() {
+export async function buildNative({ forTests = true } = {}) {
   const started = performance.now();
   const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
   const without = (reason) => {
     rmSync(join(root, file), { force: true }); // one of older sources would be loaded in WebAssembly's stead
     return { there: false, line: `native kernels: not built, WebAssembly will be used: ${reason}` };
   };
-  const isas = wantedIsas(isasOf[process.arch]);
+  const isas = wantedIsas(isasOf[process.arch], forTests);
   if (!isas || process.platform === "win32")
     return without(`they are not made for ${process.platform}-${process.arch}`);
   const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];

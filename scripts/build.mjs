@@ -27,17 +27,20 @@ function buildTypeScript() {
   });
 }
 
-/** With `wasm: "for-want-of-native"`, the WebAssembly kernels (a minute) are left out where the native ones are there. */
-export async function build({ wasm = "always" } = {}) {
+/**
+ * Builds everything, or with `only: "to-run"` what this machine needs: native kernels without the sets that exist for tests, and
+ * WebAssembly (minutes of compiling) only where the native ones could not be made, in the form that every engine runs.
+ */
+export async function build({ only = "everything" } = {}) {
   const began = performance.now();
+  const toRun = only === "to-run";
   const { buildNative } = await import("./build-native.mjs");
   const { buildWasm } = await import("./build-wasm.mjs");
   await buildTypeScript();
-  const native = await buildNative();
+  const native = await buildNative({ forTests: !toRun });
   console.error(native.line);
-  if (native.there && wasm === "for-want-of-native") {
-    console.error("wasm kernels: not needed here; npm run build makes them");
-  } else console.error(await buildWasm());
+  if (native.there && toRun) console.error("wasm kernels: not needed here; npm run build makes them");
+  else console.error(await buildWasm(toRun ? ["simd128"] : undefined));
   return { seconds: (performance.now() - began) / 1000, native: native.there };
 }
 

@@ -6,7 +6,7 @@ import { install, requireNode, root } from "./install.mjs";
 requireNode();
 const installSeconds = install();
 const { build } = await import("./build.mjs");
-const built = await build({ wasm: "for-want-of-native" }).catch((error) => {
+const built = await build({ only: "to-run" }).catch((error) => {
   console.error(`Build failed: ${error.message}`);
   process.exit(1);
 });
