@@ -13,7 +13,7 @@
 namespace CV_ISA {
 
 constexpr int64_t kTileRows = 512;          // rows a task: what a packed column of B is used for
-constexpr int64_t kTasksWanted = 32;       // tiles are cut finer until there are that many; at 64 they were 10 % slower (Zen 3)
+constexpr int64_t kTasksAThread = 8;         // tiles are cut finer until there are that many; at 32 they were 10 % slower (Zen 3)
 constexpr int64_t kStripDepth = 2048;       // k packed at once: with a tile's columns 2 MiB, a thread's share of L3
 constexpr int kListLength = 256;            // products after which a list runs
 constexpr double kInlineFlops = 1 << 20;    // 10 microseconds: less is not worth waking a thread
@@ -131,15 +131,16 @@ class List {
     return p.is_paired() ? tile_columns / 2 : tile_columns;
   }
 
-  // Chooses the tile from the sizes alone. @returns the number of tasks
+  // Chooses the tile. Sums do not depend on it: each is added up in the order of k. @returns the number of tasks
   template <class U>
   int64_t cut() {
     tile_rows_ = kTileRows, tile_columns_ = U::kTileColumns;
+    const int64_t wanted = kTasksAThread * cv::threads();
     // Rows that are read as they lie cost nothing when they are read by more tasks.
     const int64_t least_rows = products_[0].a.is_ready() ? tile_rows_ : kTileRows / 4;
     for (;;) {
       const int64_t tasks = count();
-      if (tasks >= kTasksWanted) return tasks;
+      if (tasks >= wanted) return tasks;
       if (tile_rows_ > least_rows) tile_rows_ /= 2;
       else if (tile_columns_ > most(64, U::kColumns)) tile_columns_ /= 2;
       else if (tile_rows_ > 4 * U::kRows) tile_rows_ /= 2;
@@ -237,6 +238,7 @@ class List {
           }
           float* sums = one_block ? edge : memory.sums + (i + r) * tile_columns_ + panel * U::kColumns;
           const int64_t ld = one_block ? U::kColumns : tile_columns_;
+          if (last) expect(p, i0 + i + r, height, j);
           U::multiply(height, some, a, r / U::kRows, b, sums, ld, at > 0);
           if (last) finish(p, sums, sums + U::kColumns / 2, ld, i0 + i + r, height, j, width);
         }
@@ -252,6 +254,18 @@ class List {
     multiply_thin(rows, a, p.b, j0, p.k, columns, sums);
     if (p.is_paired()) multiply_thin(rows, a, p.b, p.n + j0, p.k, columns, sums + kThinColumns / 2);
     finish(p, sums, sums + kThinColumns / 2, kThinColumns, 0, p.m, j0, columns);
+  }
+
+  // Asks for the lines that finish() will touch, while the product they wait for runs.
+  static void expect(const Product& p, int64_t i, int64_t rows, int64_t j) {
+    auto ask = [](const Output& o, int64_t at, int64_t column) {
+      __builtin_prefetch(o.data + (at * o.ld + column) * (o.bf16 ? 2 : 4), 1);
+    };
+    for (int64_t end = i + rows; i < end; i++) {
+      ask(p.out, i, j);
+      if (p.finish == Finish::swiglu_grad) ask(p.out, i, p.n + j);
+      if (p.saved) ask(p.saved, i, j), ask(p.saved, i, p.n + j);
+    }
   }
 
   // sums (and `up`, beside a paired product's gate), rows `ld` apart: what stands at rows i.. and columns j.. of the product.
