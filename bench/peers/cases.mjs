@@ -24,8 +24,16 @@ const prompt = Array.from({ length: 512 }, (_, i) => ((i * 7919 + 13) % 31000) +
 function generation(files) {
   const contenders = ["Conclave", "Conclave, 1 thread", "llama.cpp"];
   return files.flatMap((model) => [
-    { title: `${basename(model)}, prompt of ${prompt.length}`, case: { op: "prefill", model, prompt, tokens: 1 }, contenders },
-    { title: `${basename(model)}, a token`, case: { op: "decode", model, prompt: prompt.slice(0, 64), tokens: 65 }, contenders },
+    {
+      title: `${basename(model)}, prompt of ${prompt.length}`,
+      case: { op: "prefill", model, prompt, tokens: 1 },
+      contenders,
+    },
+    {
+      title: `${basename(model)}, a token`,
+      case: { op: "decode", model, prompt: prompt.slice(0, 64), tokens: 65 },
+      contenders,
+    },
   ]);
 }
 

@@ -8,8 +8,8 @@ import {
   trainWorkload,
 } from "../../dist/cli/bench/workloads.js";
 import { generate } from "../../dist/infer/index.js";
-import { loadModel } from "../../dist/models/index.js";
 import { selectKernels } from "../../dist/kernels/index.js";
+import { loadModel } from "../../dist/models/index.js";
 import { context, Device } from "../../dist/tensor/index.js";
 import { serve } from "./protocol.mjs";
 
@@ -25,7 +25,12 @@ async function generateWorkload({ op, model: path, prompt, tokens }) {
   const body = async () => {
     const began = performance.now();
     let first = 0;
-    for await (const { index } of generate(model, prompt, { maxTokens: tokens, temperature: 0, eosIds: [], ctx })) {
+    for await (const { index } of generate(model, prompt, {
+      maxTokens: tokens,
+      temperature: 0,
+      eosIds: [],
+      ctx,
+    })) {
       if (index === 0) first = performance.now();
     }
     return op === "prefill" ? first - began : (performance.now() - first) / (tokens - 1);

@@ -27,7 +27,7 @@ export async function serve(about, prepare) {
     async run() {
       const began = performance.now();
       const own = await workload.run();
-      return { ms: own ?? performance.now() - began };
+      return { ms: typeof own === "number" ? own : performance.now() - began };
     },
     memory: () => workload.memory?.() ?? {},
     async release() {

@@ -2,6 +2,7 @@
  * Runs Conclave and its peers side by side and writes what they took:
  *
  *     node bench/peers/run.mjs [--json FILE] [--quick] [--only gemm,moe,...] [--python PATH] [--threads 2] [--gguf MODEL.gguf]...
+ *         [--rounds 15] [--match "training step, deep, f32"]
  *
  * All contenders of a case are prepared, then run in turn, one run each a round, so that a slow minute of the machine slows all of
  * them. A peer that is not installed is left out and named. report.mjs makes docs/performance.md of the file.
@@ -27,10 +28,15 @@ const { values: flags } = parseArgs({
     python: { type: "string", default: "python3" },
     threads: { type: "string", default: "2" },
     gguf: { type: "string", multiple: true, default: [] },
+    rounds: { type: "string" },
+    match: { type: "string", default: "" },
   },
 });
 const { threads, python } = flags;
-const groups = casesOf(flags.quick, flags.gguf.map((file) => resolve(file)));
+const groups = casesOf(
+  flags.quick,
+  flags.gguf.map((file) => resolve(file)),
+);
 const wanted = flags.only?.split(",") ?? Object.keys(groups);
 const stranger = wanted.find((name) => !(name in groups));
 if (stranger) {
@@ -38,7 +44,7 @@ if (stranger) {
   process.exit(2);
 }
 
-const rounds = flags.quick ? 3 : 15;
+const rounds = Number(flags.rounds ?? (flags.quick ? 3 : 15));
 /** A contender has its rounds until it has taken so long on one case, and at least `leastRuns` of them. */
 const budgetMs = flags.quick ? 3_000 : 30_000;
 const leastRuns = flags.quick ? 1 : 3;
@@ -135,7 +141,7 @@ const results = {};
 for (const group of wanted) {
   results[group] = [];
   if (group === "memory" && !contenders.has("Conclave")) continue;
-  for (const one of groups[group]) {
+  for (const one of groups[group].filter(({ title }) => title.includes(flags.match))) {
     process.stderr.write(`${one.title} ...`);
     const result = group === "memory" ? await memoryOf(one) : await timeCase(one);
     results[group].push(result);
