@@ -76,6 +76,8 @@ class PullView {
   private readonly began = performance.now();
   private last = 0;
   private drawn = false;
+  /** The last line has been shown. */
+  private whole = false;
   /** Bytes that were there at the start. */
   private had: number | null = null;
 
@@ -88,8 +90,9 @@ class PullView {
     this.had ??= allBytes;
     const now = performance.now();
     const every = this.live ? redrawMilliseconds : plainMilliseconds;
-    if (now - this.last < every && allBytes < allSize) return;
-    this.last = now;
+    const whole = allBytes >= allSize;
+    if (whole ? this.whole : now - this.last < every) return;
+    [this.last, this.whole] = [now, whole];
     const rate = (1000 * (allBytes - this.had)) / (now - this.began);
     const left = rate > 0 ? `, ${duration((allSize - allBytes) / rate)} left` : "";
     const line = `${bytes(allBytes)} of ${bytes(allSize)}, ${bytes(Math.round(rate))}/s${left}  ${file}`;
