@@ -3,7 +3,7 @@
 // Conclave then runs on WebAssembly.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, renameSync, rmSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, devNull } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { include_dir as napiHeaders } from "node-api-headers";
@@ -63,17 +63,30 @@ const common = [
 
 const objects = "build/native";
 
-function findCompiler() {
-  const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
-  return candidates.find((name) => spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0);
+function compiles(compiler, source, flags) {
+  const args = [...flags, "-x", "c++", "-c", "-", "-o", devNull];
+  return spawnSync(compiler, args, { input: source, stdio: ["pipe", "ignore", "ignore"] }).status === 0;
 }
 
-/** Without the sets whose flags the compiler is too old to know. */
+// What the kernels are written in: GCC has it from version 12 on.
+const shuffle = `typedef float v4f __attribute__((vector_size(16)));
+v4f reversed(v4f x) { return __builtin_shufflevector(x, x, 3, 2, 1, 0); }
+`;
+
+function findCompiler() {
+  const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
+  return candidates.find((name) => compiles(name, shuffle, ["-std=c++17"]));
+}
+
+// The newest instruction that stands in native/ as text, not as an intrinsic: the assembler must know it too.
+const newest = `#if defined(__AMX_BF16__)
+void multiply() { asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm0"); }
+#endif
+`;
+
+/** Without the sets that the compiler, or its assembler, is too old to know. */
 function knownIsas(compiler, isas) {
-  const knows = (own) =>
-    spawnSync(compiler, [...own, "-x", "c++", "-E", "-"], { input: "", stdio: ["pipe", "ignore", "ignore"] })
-      .status === 0;
-  return Object.fromEntries(Object.entries(isas).filter(([, own]) => knows(own)));
+  return Object.fromEntries(Object.entries(isas).filter(([, own]) => compiles(compiler, newest, own)));
 }
 
 /** Runs commands, at most `limit` at a time; rejects with the first failure's output. */
@@ -147,7 +160,8 @@ export async function buildNative({ forTests = true } = {}) {
   const inputs = kernelStamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(isas)]);
   if (isCurrent(file, inputs)) return { there: true, line: "native kernels: already built" };
   const compiler = findCompiler();
-  if (!compiler) return without(`no C++ compiler found (${process.env.CXX ?? "c++, g++, clang++"})`);
+  if (!compiler)
+    return without(`no C++ compiler found, GCC 12 or clang (${process.env.CXX ?? "c++, g++, clang++"})`);
 
   rmSync(join(root, objects), { recursive: true, force: true });
   for (const folder of [objects, "dist/native"]) mkdirSync(join(root, folder), { recursive: true });
