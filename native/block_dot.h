@@ -44,10 +44,12 @@ CV_INLINE float sum_of(s32x8 v, int from, int to) {
       s32x8 size = (s32x8)v[j] & 0x7fffffff;
       most = size > (s32x8)most ? (f32x8)size : most;
     }
-    float lanes[8], largest = 0;
+    int32_t lanes[8], bits = 0;  // compared as integers: NaN is above all, and the scale hands it on
+    float largest;
     memcpy(lanes, &most, 32);
-    for (int j = 0; j < 8; j++) largest = lanes[j] > largest ? lanes[j] : largest;
-    const float scale = largest / 127, inverse = largest > 0 ? 127 / largest : 0;
+    for (int j = 0; j < 8; j++) bits = lanes[j] > bits ? lanes[j] : bits;
+    memcpy(&largest, &bits, 4);
+    const float scale = largest / 127, inverse = largest > 0x1p-100f ? 127 / largest : 0;  // of less, it could overflow
     s32x8 sums[4];
     CV_UNROLL for (int j = 0; j < 4; j++) {
       // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even.

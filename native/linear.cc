@@ -23,7 +23,7 @@ int64_t row_bytes(cv::DType dtype, int64_t k) {
 
 // A group whose weights are streamed.
 struct Stream {
-  int64_t group, row, rows, first_task;
+  int64_t group, row, rows;
 };
 
 struct Call {
@@ -31,7 +31,7 @@ struct Call {
   const float* x;
   float* out;
   int64_t n, k, parts, piece;  // piece: columns (weight rows) of one
-  const Bytes8* bytes;         // x in 8 bits, from the first streamed row on; null in exact mode
+  const Bytes8* bytes;         // the streamed rows of x in 8 bits; null in exact mode
 };
 
 template <int kM, class T>
@@ -118,13 +118,13 @@ void linear(const cv::LinearArgs& a) {
   Call call{a, a.x.f32(), a.out.f32(), n, k, parts, n / parts, nullptr};
 
   Stream* streams = (Stream*)cv::scratch(1, groups * (int64_t)sizeof(Stream));
-  int64_t count = 0, streamed = 0;
+  int64_t count = 0;
   List list(a.fast);
   for (int64_t g = 0; g < groups; g++) {
     const int64_t row = offsets ? offsets[g] : 0, end = offsets ? offsets[g + 1] : rows;
     if (row == end) continue;
     if (end - row > kFewRows) add_products(list, call, g, row, end - row);
-    else streams[count++] = {g, row, end - row, 0}, streamed += end - row;
+    else streams[count++] = {g, row, end - row};
   }
   list.run();
   if (count > 0) {

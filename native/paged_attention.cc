@@ -108,7 +108,7 @@ struct PagedAttention {
   }
 
   int64_t lanes_of(const QueryBlock& b) const { return ceil_div(b.count, W) * W; }
-  int64_t memory_floats() const { return query_block * dim + 2 * block_keys * query_block + block_keys * padded; }
+  int64_t memory_floats() const { return query_block * dim + block_keys * query_block + block_keys * padded; }
 
   // to [D, I] = the block's queries transposed and scaled, zeros past the last.
   void pack_queries(const QueryBlock& b, int64_t g, float* to) const {

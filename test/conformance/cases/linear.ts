@@ -75,6 +75,7 @@ const odd: readonly [DType, Shape][] = [
   ["q8_0", { rows: 6, spare: 0, groups: 2, parts: 1, piece: 300, k: 96 }],
   ["q4_0", { rows: 15, spare: 0, groups: 3, parts: 1, piece: 17, k: 32 }],
   ["mxfp4", { rows: 40, spare: 0, groups: 1, parts: 2, piece: 17, k: 1056, whole: true }],
+  ["q8_0", { rows: 20, spare: 1, groups: 1, parts: 2, piece: 35, k: 2080 }],
   ["q8_0", { rows: 5, spare: 5, groups: 3, parts: 1, piece: 4, k: 32 }],
   ["q8_0", { rows: 0, spare: 0, groups: 2, parts: 1, piece: 4, k: 32 }],
 ];
@@ -82,6 +83,16 @@ const odd: readonly [DType, Shape][] = [
 const mixed = [false, true].map((fast) =>
   linear(["q4_k", "q6_k"], { rows: 5, spare: 0, groups: 3, parts: 2, piece: 9, k: 256 }, fast),
 );
+
+/** A NaN in a row that is rounded shows in all that the row gives, and in nothing else. */
+const notANumber = (["q8_0", "q4_0", "q4_k"] as const).map((dtype) => {
+  const [rows, n, k] = [2, 5, 256];
+  const x_RK = floats(rows * k);
+  x_RK[k + 40] = NaN;
+  const args = { offsets: null, out: output(rows * n), rows, groups: 1, n, k, fast: true };
+  const w = [weights(dtype, weightBytes(source, dtype, n * k))];
+  return kernelCase("linear", `${dtype}, a row with a NaN, fast`, { x: input(x_RK), w, ...args }, rounded(k));
+});
 
 /** Rows of weights, decoded to the last bit. */
 const gathers = weightDTypes
@@ -125,6 +136,7 @@ export const linearCases: readonly Case[] = [
   ...ofEveryDtype,
   ...odd.flatMap(([dtype, shape]) => [false, true].map((fast) => linear([dtype], shape, fast))),
   ...mixed,
+  ...notANumber,
   ...gathers,
   everyHalf,
 ];
