@@ -44,12 +44,13 @@ describe.skipIf(kernels === null)("a mapped file", () => {
     expect(() => linear(tensor(device, [1, 10, 100], [1, 3]), [w])).toThrow("after it was freed");
   });
 
-  test("that is missing, empty, a folder or too short is an error that names it", async () => {
+  test("that is missing, empty, a folder, out of reach or too short is an error that names it", async () => {
     const device = new Device(kernels!);
     const map = (name: string) => () => new MappedFile(device, at(name));
     expect(map("nowhere")).toThrow(expect.objectContaining({ code: "file-missing" }));
     expect(map("empty")).toThrow(expect.objectContaining({ code: "file-damaged" }));
     expect(map(".")).toThrow(expect.objectContaining({ code: "disk" }));
+    expect(map("weights/within")).toThrow("not a directory");
     await truncate(at("weights"), 20);
     const file = new MappedFile(device, at("weights"));
     expect(() => file.tensor(7, [2, 3], "f32")).toThrow(`weights: f32 [2, 3] should end at byte 31`);

@@ -77,7 +77,7 @@ function mapError(path: string, bytes: number, error: number): ConclaveError {
   const name = getSystemErrorMap().get(-error);
   if (name?.[0] === "ENOENT")
     return new ConclaveError("file-missing", `mapping ${path}: there is no such file`);
-  if (error === 0 || bytes === 0)
+  if (name?.[0] === "EINVAL" && bytes === 0)
     return new ConclaveError("file-damaged", `mapping ${path}: the file is empty`);
   return new ConclaveError("disk", `mapping ${path}: ${name?.[1] ?? `error ${error}`}`);
 }
@@ -191,12 +191,9 @@ function addressOf(storage: Storage): number {
   return storage.address;
 }
 
-/** The instruction sets that the native library has and this machine runs, best first. */
-export function nativeIsas(): string[] {
-  return loadAddon()
-    .addon.isas()
-    .filter((isa) => isa.runs)
-    .map((isa) => isa.name);
+/** The instruction sets that the native library has, best first, and whether this machine runs them. */
+export function nativeIsas(): { name: string; runs: boolean }[] {
+  return loadAddon().addon.isas();
 }
 
 function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: string | undefined): number {
