@@ -28,6 +28,7 @@ test.each([
   [{ CONCLAVE_THREADS: "0" }, "usage", "not 0"],
   [{ CONCLAVE_THREADS: "two" }, "usage", "not two"],
   [{ CONCLAVE_KERNELS: "wasm", CONCLAVE_ISA: "avx2" }, "kernels", '"avx2"'],
+  [{ CONCLAVE_KERNELS: "reference", CONCLAVE_ISA: "avx2" }, "usage", '"avx2"'],
   [{ CONCLAVE_ISA: "mmx" }, "kernels", "mmx"],
 ])("%o is refused", async (env, code, text) => {
   await expect(selectKernels({ env })).rejects.toMatchObject({

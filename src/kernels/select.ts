@@ -102,6 +102,11 @@ function wishOf(options: SelectOptions): Wish {
       `kernels (CONCLAVE_KERNELS) must be one of ${preference.join(", ")}, not "${asked}"`,
     );
   }
+  if (isa !== undefined && kernels === "reference")
+    return fail(
+      "usage",
+      `the reference kernels have no instruction sets; "${isa}" (CONCLAVE_ISA) was asked for`,
+    );
   // An instruction set names its implementation.
   return {
     kernels: kernels ?? (isa === undefined ? undefined : wasmOnly.has(isa) ? "wasm" : "native"),
@@ -118,35 +123,30 @@ export interface Implementation {
   make(): Promise<Kernels>;
 }
 
-/** Every compiled implementation of this machine, with 1 and with 2 threads, for test suites. */
+/** Every compiled implementation, with 1 and with 2 threads or with the reason why not, for test suites. */
 export async function listImplementations(): Promise<Implementation[]> {
   const found: Implementation[] = [];
-  const add = (
-    family: string,
-    isas: readonly string[],
-    make: (isa: string, threads: number) => Promise<Kernels>,
-  ): void => {
-    for (const isa of isas) {
+  const add = (name: string, skip: string | null, make: (threads: number) => Promise<Kernels>): void => {
+    if (skip !== null) found.push({ label: name, skip, make: () => make(1) });
+    else
       for (const threads of [1, 2]) {
-        const label = `${family} ${isa}, ${threads} thread${threads > 1 ? "s" : ""}`;
-        found.push({ label, skip: null, make: () => make(isa, threads) });
+        const label = `${name}, ${threads} thread${threads > 1 ? "s" : ""}`;
+        found.push({ label, skip: null, make: () => make(threads) });
       }
-    }
   };
   try {
-    add("native", nativeIsas(), (isa, threads) => createNativeKernels({ isa, threads }));
+    for (const { name: isa, runs } of nativeIsas())
+      add(`native ${isa}`, runs ? null : "this machine does not run it", (threads) =>
+        createNativeKernels({ isa, threads }),
+      );
   } catch (error) {
-    found.push({ label: "native", skip: (error as Error).message, make: () => createNativeKernels() });
+    add("native", (error as Error).message, (threads) => createNativeKernels({ threads }));
   }
-  for (const isa of ["simd128", "relaxed-simd"]) {
-    if (wasmIsas().includes(isa))
-      add("wasm", [isa], (name, threads) => createWasmKernels({ isa: name, threads }));
-    else
-      found.push({
-        label: `wasm ${isa}`,
-        skip: "this JavaScript engine does not run it",
-        make: () => createWasmKernels({ isa }),
-      });
+  for (const isa of wasmOnly) {
+    const runs = wasmIsas().includes(isa);
+    add(`wasm ${isa}`, runs ? null : "this JavaScript engine does not run it", (threads) =>
+      createWasmKernels({ isa, threads }),
+    );
   }
   return found;
 }

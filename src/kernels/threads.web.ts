@@ -14,7 +14,7 @@ export async function createNativeKernels(_options: NativeOptions = {}): Promise
   return fail("kernels", "native kernels need Node; this is a browser");
 }
 
-export function nativeIsas(): string[] {
+export function nativeIsas(): { name: string; runs: boolean }[] {
   return [];
 }
 
