@@ -3,8 +3,7 @@
 import { type Buf, blockOf, weightDTypes } from "../../kernels/abi.ts";
 import { apply } from "../apply.ts";
 import type { Precision } from "../context.ts";
-import { sizeOf } from "../device.ts";
-import { check, checkDtype, checkIds, checkShape, f32, type Op } from "../op.ts";
+import { check, checkDtype, checkIds, checkShape, f32, type Op, rowsOf } from "../op.ts";
 import { show, type Tensor } from "../tensor.ts";
 
 export interface LinearOptions {
@@ -51,7 +50,7 @@ const linearOp: Op<LinearAttrs> = {
       w: bufsOf(weights),
       offsets: offsets?.buf ?? null,
       out: out.buf,
-      rows: sizeOf(x.shape) / k,
+      rows: rowsOf(x).rows,
       groups,
       n,
       k,

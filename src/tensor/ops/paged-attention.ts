@@ -1,7 +1,7 @@
 // T rows, H heads, G key/value heads, C key width, Cv value width, P pages of S positions, B sequences, M pages a sequence.
 
 import { fail } from "../../errors.ts";
-import { check, checkDtype, checkFinite, checkShape } from "../op.ts";
+import { check, checkDtype, checkFinite, checkIds, checkShape } from "../op.ts";
 import { empty, show, type Tensor } from "../tensor.ts";
 
 /** Where rows of a pass stand in a paged cache. All i32. */
@@ -31,7 +31,7 @@ export function appendPages(x_TGC: Tensor, pool_PSGC: Tensor, rows: PagedRows): 
   const op = "appendPages";
   if (x_TGC.tracked)
     fail("state", `${op}: a cache is written in place and no gradient flows through it`, "train without one");
-  const count = checkRows(op, rows);
+  const count = checkRows(op, rows, pool_PSGC);
   const [, pageSize, ...row] = pool_PSGC.shape;
   checkDtype(op, "x", x_TGC, ["f32"]);
   checkDtype(op, "pool", pool_PSGC, ["f32"]);
@@ -58,7 +58,7 @@ export function pagedAttention(
   { window, chunk, scale, sinks_H, valueWidth }: PagedAttentionOptions,
 ): Tensor {
   const op = "pagedAttention";
-  const count = checkRows(op, rows);
+  const count = checkRows(op, rows, k_PSGC);
   const [, heads, dim] = q_THC.shape;
   const [pages, pageSize, kvHeads] = k_PSGC.shape;
   const valueDim = v_PSGV ? v_PSGV.shape[3] : (valueWidth ?? dim);
@@ -104,13 +104,21 @@ export function pagedAttention(
   return out_THV;
 }
 
-function checkRows(op: string, { pages_BM, sequence_T, position_T }: PagedRows): number {
+/** The number of rows, all of which stand in `pool` [P, S, ...]. */
+function checkRows(op: string, { pages_BM, sequence_T, position_T }: PagedRows, pool: Tensor): number {
   for (const [name, part] of Object.entries({ pages: pages_BM, sequence: sequence_T, position: position_T }))
     checkDtype(op, name, part, ["i32"]);
   check(pages_BM.rank === 2, op, () => `pages ${show(pages_BM.shape)} is not [sequences, pages]`);
+  check(pool.rank === 4, op, () => `the pool ${show(pool.shape)} is not [pages, positions, heads, width]`);
   const rows = sequence_T.size;
   checkShape(op, "sequence", sequence_T, [rows]);
   checkShape(op, "position", position_T, [rows]);
+  if (rows === 0) return 0;
+  const [sequences, most] = pages_BM.shape;
+  const [pages, pageSize] = pool.shape;
+  checkIds(op, "pages", pages_BM, pages, 0);
+  checkIds(op, "sequence", sequence_T, sequences, 0);
+  checkIds(op, "position", position_T, most * pageSize, 0);
   return rows;
 }
 

@@ -1,6 +1,6 @@
 // T tokens, K picks a token, R rows, D width, N rows of a table. Ids are i32; one below 0 means "none".
 
-import { weightDTypes } from "../../kernels/abi.ts";
+import { blockOf, weightDTypes } from "../../kernels/abi.ts";
 import { apply } from "../apply.ts";
 import { check, checkDtype, checkIds, checkShape, f32, type Op } from "../op.ts";
 import { empty, show, type Tensor } from "../tensor.ts";
@@ -14,6 +14,11 @@ const gatherRowsOp: Op<null> = {
   shape([x, ids]) {
     checkDtype("gatherRows", "x", x, weightDTypes);
     checkMatrix("gatherRows", "x", x);
+    check(
+      x.shape[1] % blockOf(x.dtype).elements === 0,
+      "gatherRows",
+      () => `rows of x ${show(x.shape)} are no whole number of ${x.dtype} blocks`,
+    );
     checkIds("gatherRows", "ids", ids, x.shape[0]);
     return [f32([...ids.shape, x.shape[1]])];
   },

@@ -19,6 +19,15 @@ const half = (...shape: Shape): Tensor => empty(idle, shape, "bf16");
 const i = (values: readonly number[], shape?: Shape): Tensor => tensor(idle, Int32Array.from(values), shape);
 const table = ops.ropeTable(idle, 4, ops.ropeFrequencies(4, 10));
 
+/** One row at `position` of a sequence whose two pages are `pages`. */
+function paged(pages: readonly number[], sequence: number, position: number): ops.PagedRows {
+  return { pages_BM: i(pages, [1, 2]), sequence_T: i([sequence]), position_T: i([position]) };
+}
+/** That row written into 5 pages of 4 positions. */
+function append(pages: readonly number[], sequence: number, position: number): void {
+  ops.appendPages(f(1, 1, 3), f(5, 4, 1, 3), paged(pages, sequence, position));
+}
+
 const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ["add: [2, 3] and [4] do not broadcast", () => ops.add(f(2, 3), f(4))],
   ["mul: b [2] is i32; it takes f32", () => ops.mul(f(2), i([1, 2]))],
@@ -99,6 +108,10 @@ const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ],
   ["gatherRows: ids [2] holds 3; there are 3, counted from 0", () => ops.gatherRows(f(3, 2), i([0, 3]))],
   ["gatherRows: x [3] is not [rows, width]", () => ops.gatherRows(f(3), i([0]))],
+  [
+    "gatherRows: rows of x [2, 16] are no whole number of q8_0 blocks",
+    () => ops.gatherRows(empty(idle, [1, 32], "q8_0").view([2, 16]), i([0])),
+  ],
   ["scatterAddRows: ids is [1], not [3]", () => ops.scatterAddRows(f(3, 2), i([0]), 2)],
   ["scatterAddRows: ids [3] holds 2; there are 2", () => ops.scatterAddRows(f(3, 2), i([0, 1, 2]), 2)],
   [
@@ -111,6 +124,20 @@ const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ["crossEntropy: target [2] holds 5; there are 5", () => ops.crossEntropy(f(2, 5), i([0, 5]))],
   ["crossEntropy: target is [3], not [2]", () => ops.crossEntropy(f(2, 5), i([0, 1, 2]))],
   ["clipScale: maxNorm is 0", () => ops.clipScale(f(), 0)],
+  ["appendPages: pages [1, 2] holds 5; there are 5", () => append([0, 5], 0, 0)],
+  ["appendPages: pages [1, 2] holds -1; the least allowed is 0", () => append([0, -1], 0, 0)],
+  ["appendPages: sequence [1] holds 1; there are 1", () => append([0, 4], 1, 0)],
+  ["appendPages: position [1] holds 8; there are 8", () => append([0, 4], 0, 8)],
+  [
+    "pagedAttention: position [1] holds 8; there are 8",
+    () =>
+      ops.pagedAttention(f(1, 2, 3), f(5, 4, 1, 3), f(5, 4, 1, 3), paged([0, 4], 0, 8), {
+        window: 0,
+        chunk: 0,
+        scale: 1,
+        sinks_H: null,
+      }),
+  ],
 ];
 
 test.each(refusals)("%s", (says, call) => {
