@@ -158,7 +158,7 @@ export const abi = {
   softmaxGrad: { y: "buf", dy: "buf", dx: "buf", rows: "int", n: "int" },
   /** out[rows]; a row of all -inf gives -inf (and softmax of it gives zeros). */
   logSumExp: { x: "buf", out: "buf", rows: "int", n: "int" },
-  /** The k largest of each row in falling order, ties to the lower index. values f32 [rows,k], ids i32 [rows,k]. */
+  /** The k largest of each row in falling order, NaN below all, ties to the lower index. values f32 [rows,k], ids i32 [rows,k]. */
   topk: { x: "buf", values: "buf", ids: "buf", rows: "int", n: "int", k: "int" },
   /** out[r,j] = x[r, ids[r,j]], 0 where the id is below 0. */
   takeAlong: { x: "buf", ids: "buf", out: "buf", rows: "int", n: "int", k: "int" },

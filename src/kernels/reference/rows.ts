@@ -47,9 +47,7 @@ export const rowKernels: Pick<KernelTable, RowKernels> = {
     const values_RK = new Float64Array(rows * k);
     const ids_RK = new Float64Array(rows * k);
     forEachRow(xs, n, (row, r) => {
-      const falling = Array.from(row.keys()).sort((i, j) =>
-        row[i]! > row[j]! ? -1 : row[i]! < row[j]! ? 1 : i - j,
-      );
+      const falling = Array.from(row.keys()).sort((i, j) => fallingOrder(row[i]!, row[j]!) || i - j);
       for (let j = 0; j < k; j++) {
         ids_RK[r * k + j] = falling[j]!;
         values_RK[r * k + j] = row[falling[j]!]!;
@@ -149,6 +147,12 @@ export const rowKernels: Pick<KernelTable, RowKernels> = {
 /** Calls `visit` with each row of `n` in place, and its number. */
 export function forEachRow(x: Float64Array, n: number, visit: (row: Float64Array, r: number) => void): void {
   for (let start = 0, r = 0; start < x.length; start += n, r++) visit(x.subarray(start, start + n), r);
+}
+
+/** How a and b stand in a falling row, for sort: NaN below all numbers. */
+function fallingOrder(a: number, b: number): number {
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+  return a > b ? -1 : a < b ? 1 : 0;
 }
 
 /** Inner product. */

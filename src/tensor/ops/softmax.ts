@@ -58,7 +58,7 @@ const topkOp: Op<{ readonly k: number }> = {
   vjp: ({ inputs: [x], outputs: [, ids], grad }) => [takeAlongGrad(grad, ids, x.shape)],
 };
 
-/** The k largest along the last axis, in falling order, ties to the lower index: [..., n] to twice [..., k]. The ids are i32. */
+/** The k largest along the last axis, in falling order, NaN below all, ties to the lower index: [..., n] to twice [..., k]. The ids are i32. */
 export function topk(x: Tensor, k: number): { values: Tensor; ids: Tensor } {
   const [values, ids] = applyAll(topkOp, [x], { k });
   return { values, ids };

@@ -69,6 +69,13 @@ const transposes = gemmShapes.flatMap((shape) =>
   flags.flatMap((transA) => flags.map((transB) => gemm(shape, transA, transB, false))),
 );
 
+// In bf16 a matrix unit may do the work: several tiles each way, k in one block, in several, and packed more than once.
+const inTiles = [
+  { batch: 1, m: 200, n: 515, k: 19 },
+  { batch: 1, m: 150, n: 100, k: 600 },
+  { batch: 1, m: 37, n: 70, k: 2100 },
+].flatMap((shape) => flags.flatMap((transA) => flags.map((transB) => gemm(shape, transA, transB, true))));
+
 const accumulated = [
   { batch: 2, m: 17, n: 33, k: 65 },
   { batch: 1, m: 3, n: 65, k: 7 },
@@ -200,6 +207,7 @@ const gated = (dtype: DType, k: number) => (dtype === "bf16" ? storedBf16(sumOf(
 const swiglus = [
   ...groups,
   { rows: 40, experts: 3, spare: 1, n: 31, k: 600 }, // k in more than one block
+  { rows: 21, experts: 1, spare: 0, n: 20, k: 2100 }, // k packed more than once
   { rows: 700, experts: 2, spare: 0, n: 20, k: 9 }, // more rows than a tile
 ].flatMap(({ rows, experts, spare, n, k }) =>
   flags.flatMap((bf16) => {
@@ -258,6 +266,7 @@ const oneExpertHasAll = kernelCase(
 
 export const productCases: readonly Case[] = [
   ...transposes,
+  ...inTiles,
   ...accumulated,
   ...inPieces,
   ...storedTypes,

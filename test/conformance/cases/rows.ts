@@ -98,6 +98,25 @@ const maskedTopk = kernelCase(
   exact,
 );
 
+/** NaN in each place of nine, and in most of them. */
+const nanTopk = kernelCase(
+  "topk",
+  "NaN",
+  {
+    x: input(
+      Float64Array.from({ length: 90 }, (_, i) =>
+        i < 81 ? (i % 10 === 0 ? NaN : (i * 7) % 9) : i % 4 === 0 ? i : NaN,
+      ),
+    ),
+    values: output(30),
+    ids: output(30, "i32"),
+    rows: 10,
+    n: 9,
+    k: 3,
+  },
+  exact,
+);
+
 const takes = shapes.flatMap((s) => {
   const [rows, n] = s;
   const k = Math.min(n, 6);
@@ -231,6 +250,7 @@ export const rowCases: readonly Case[] = [
   ...maskedRows,
   ...topks,
   maskedTopk,
+  nanTopk,
   ...takes,
   ...losses,
   ...swiglus,
