@@ -38,6 +38,7 @@ CV_INLINE vf as_f(vi v) { return (vf)v; }
 CV_INLINE vi as_i(vf v) { return (vi)v; }
 // Lanes of `mask` are all ones or all zeros, as comparisons give them.
 CV_INLINE vf select(vi mask, vf yes, vf no) { return as_f((mask & as_i(yes)) | (~mask & as_i(no))); }
+// b where either is NaN.
 CV_INLINE vf vmax(vf a, vf b) { return select(a > b, a, b); }
 CV_INLINE vf vmin(vf a, vf b) { return select(a < b, a, b); }
 CV_INLINE vf vabs(vf a) { return as_f(as_i(a) & splati(0x7fffffff)); }

@@ -40,8 +40,8 @@ void swiglu_clamped(const cv::SwigluClampedArgs& args) {
   parallel_rows(args.rows, 3 * n, [=](int64_t r) {
     const float *gate = x + r * 2 * n, *up = gate + n;
     each_vector(n, [=](int64_t i, auto lanes) {
-      vf g = vmin(get(gate + i, lanes), splat(limit));
-      vf u = vmax(vmin(get(up + i, lanes), splat(limit)), splat(-limit));
+      vf g = vmin(splat(limit), get(gate + i, lanes));
+      vf u = vmax(splat(-limit), vmin(splat(limit), get(up + i, lanes)));
       put(out + r * n + i, g * vsigmoid(g * alpha) * (u + 1.0f), lanes);
     });
   });

@@ -226,6 +226,20 @@ const swiglus = shapes.flatMap((s) => {
   ];
 });
 
+const nanClamped = kernelCase(
+  "swigluClamped",
+  "NaN and infinities",
+  {
+    x: input([NaN, 1, 2, NaN, Infinity, -Infinity, 3, 0.5, 1, NaN, 4, NaN, 1, 2, Infinity, -Infinity]),
+    out: output(8),
+    rows: 1,
+    n: 8,
+    alpha: 1.702,
+    limit: 5,
+  },
+  fewUlps,
+);
+
 const groupBiases = [
   [0, 0],
   [0, 5, 5, 9],
@@ -254,5 +268,6 @@ export const rowCases: readonly Case[] = [
   ...takes,
   ...losses,
   ...swiglus,
+  nanClamped,
   ...groupBiases,
 ];
