@@ -55,7 +55,7 @@ export interface FileMapping {
 /** One implementation of every kernel, with the memory it works on. */
 export interface Kernels {
   readonly name: "reference" | "native" | "wasm";
-  /** Instruction set in use: "avx512", "avx2", "sse2", "neon", "simd128", "relaxed-simd" or "none". */
+  /** Instruction set in use: "amx", "avx512", "avx2", "sse2", "neon", "simd128", "relaxed-simd" or "none". */
   readonly isa: string;
   readonly threads: number;
   readonly run: KernelTable;
