@@ -1,9 +1,13 @@
-/** node bench/peers/report.mjs RESULTS.json: docs/performance.md and its plots, from what run.mjs wrote. */
+/** node bench/peers/report.mjs RESULTS.json...: docs/performance.md and its plots, from what run.mjs wrote. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { plot } from "./plot.mjs";
 
-const file = process.argv[2] ?? "docs/performance/results.json";
-const { date, machine, threads, versions, results } = JSON.parse(readFileSync(file, "utf8"));
+// Runs of different groups may lie in files of their own; the machine is that of the first.
+const files = process.argv.length > 2 ? process.argv.slice(2) : ["docs/performance/results.json"];
+const runs = files.map((file) => JSON.parse(readFileSync(file, "utf8")));
+const { date, machine, threads } = runs[0];
+const versions = Object.assign({}, ...runs.map((run) => run.versions));
+const results = Object.assign({}, ...runs.map((run) => run.results));
 const docs = new URL("../../docs/", import.meta.url);
 mkdirSync(new URL("performance/", docs), { recursive: true });
 
@@ -35,7 +39,7 @@ function comparison(group) {
 
 /** How many times as fast as the best other one of the same kind Conclave is. */
 function verdicts() {
-  const rows = ["moe", "train", "gemm"].flatMap((group) =>
+  const rows = ["generate", "moe", "train", "gemm"].flatMap((group) =>
     (results[group] ?? []).flatMap((one) => {
       const ours = oursOf(one);
       const others = one.results.filter(({ name }) => !isOurs(name));
@@ -48,7 +52,7 @@ function verdicts() {
 }
 
 function scaling() {
-  const rows = ["gemm", "moe", "train"].flatMap((group) =>
+  const rows = ["generate", "gemm", "moe", "train"].flatMap((group) =>
     (results[group] ?? []).flatMap((one) =>
       [
         ["Conclave", "Conclave, 1 thread"],
@@ -157,6 +161,13 @@ ${comparison("moe")}
 
 PyTorch's layer is transformers' \`MixtralSparseMoeBlock\`. TensorFlow.js and jax-js are written as well as their interfaces allow: each
 expert gathers its rows, three plain products, rows scattered (or gathered) back; see \`tfjs.mjs\` and \`jax.mjs\` for what was tried.
+
+## Generation
+
+A qwen3moe with random weights (\`random-gguf.mjs\`: 489 M parameters, 137 M active; D=1024, 8 layers, 32 experts, top-4, F=512), the same GGUF for both; llama.cpp
+through node-llama-cpp. A prompt of 512 tokens until the first token is there; then the mean of 64 tokens after a prompt of 64.
+
+${comparison("generate")}
 
 ## Training step
 
