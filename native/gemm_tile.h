@@ -13,8 +13,25 @@ typedef uint16_t h16x16 __attribute__((vector_size(32)));
 
 constexpr int kTilePairs = 16, kTileDepth = 32, kTileElements = 512;
 
+// kN plain elements of a line from p on, rounded to bf16.
+template <int kN>
+CV_INLINE void bf16_of_whole(const Operand& x, int64_t line, int64_t p, uint16_t* to) {
+  if (x.bf16) {
+    memcpy(to, x.line<uint16_t>(line, p), kN * 2);
+  } else {
+    const float* from = x.line<float>(line, p);
+    CV_UNROLL for (int i = 0; i < kN; i += W) store_bf16(to + i, load(from + i));
+  }
+}
+
 // n (at most 32) elements of a line from p on, rounded to bf16, then zeros to 32.
 static void bf16_of_line(const Operand& x, int64_t line, int64_t p, int64_t n, uint16_t* to) {
+  if (!x.format && n == kTileDepth) return bf16_of_whole<kTileDepth>(x, line, p, to);
+  if (!x.format && n == kTileLines) {
+    bf16_of_whole<kTileLines>(x, line, p, to);
+    memset(to + kTileLines, 0, (kTileDepth - kTileLines) * 2);
+    return;
+  }
   float values[kTileDepth] = {};
   if (x.format) {
     const int64_t line_bytes = x.ld / x.format->elements * x.format->bytes;
