@@ -139,6 +139,27 @@ const versionLines = Object.entries(versions).map(
     `- ${name}: ${version}${kernels ? `, ${kernels}` : ""}, ${count} thread${count === 1 ? "" : "s"}`,
 );
 
+// Sweeps take minutes: a run without them has no section for them.
+const tokenSection = results.tokens?.length
+  ? `## Time against tokens
+
+${drawn("tokens", "MoE layer, forward + backward, against tokens", "tokens (D=512 F=1024 E=8 K=2)", tokens)}
+${tokens.table}
+
+`
+  : "";
+const expertSection = results.experts?.length
+  ? `## Time against experts
+
+Fixed width (D=512, F=1024) and picks (K=2): the products stay the same, weights and their gradients grow with E. "Bound": the first's time, and 1.2
+times what memory, at the ${machine.readGBs?.toFixed(1)} GB/s measured at the start, takes to read the further experts' weights in the forward and in
+the backward pass and to write their gradients.
+
+${experts.join("\n\n")}
+
+`
+  : "";
+
 const page = `# Performance
 
 Made by \`node bench/peers/run.mjs\` and \`node bench/peers/report.mjs\` on ${date}; not edited by hand. [How to run it](../bench/peers/README.md).
@@ -180,20 +201,7 @@ ${comparison("train")}
 
 ${comparison("gemm")}
 
-## Time against tokens
-
-${drawn("tokens", "MoE layer, forward + backward, against tokens", "tokens (D=512 F=1024 E=8 K=2)", tokens)}
-${tokens.table}
-
-## Time against experts
-
-Fixed width (D=512, F=1024) and picks (K=2): the products stay the same, weights and their gradients grow with E. "Bound": the first's time, and 1.2
-times what memory, at the ${machine.readGBs?.toFixed(1)} GB/s measured at the start, takes to read the further experts' weights in the forward and in
-the backward pass and to write their gradients.
-
-${experts.join("\n\n")}
-
-## Threads
+${tokenSection}${expertSection}## Threads
 
 ${scaling()}
 
