@@ -61,45 +61,63 @@ CV_INLINE void copy_line(const typename S::T* from, int64_t n, float* to) {
 }
 
 typedef float v4f __attribute__((vector_size(16)));
+typedef float v8f __attribute__((vector_size(32)));
 
-// Four vectors of four, rows become columns.
-CV_INLINE void transpose4(v4f& a, v4f& b, v4f& c, v4f& d) {
-  v4f ab_lo = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_hi = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  v4f cd_lo = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_hi = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  a = __builtin_shufflevector(ab_lo, cd_lo, 0, 1, 4, 5), b = __builtin_shufflevector(ab_lo, cd_lo, 2, 3, 6, 7);
-  c = __builtin_shufflevector(ab_hi, cd_hi, 0, 1, 4, 5), d = __builtin_shufflevector(ab_hi, cd_hi, 2, 3, 6, 7);
+// Four vectors of four, rows become columns; and eight of eight.
+CV_INLINE void transpose(v4f (&v)[4]) {
+  v4f low = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), low2 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+  v4f high = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7), high2 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  v[0] = __builtin_shufflevector(low, low2, 0, 1, 4, 5), v[1] = __builtin_shufflevector(low, low2, 2, 3, 6, 7);
+  v[2] = __builtin_shufflevector(high, high2, 0, 1, 4, 5), v[3] = __builtin_shufflevector(high, high2, 2, 3, 6, 7);
 }
+CV_INLINE void transpose(v8f (&v)[8]) {
+  v8f pairs[8], fours[8];  // of neighbouring rows, in each half of a vector
+  CV_UNROLL for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  CV_UNROLL for (int i = 0; i < 8; i += 4)
+    CV_UNROLL for (int j = 0; j < 2; j++) {
+      const v8f a = pairs[i + j], b = pairs[i + j + 2];
+      fours[i + 2 * j] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+      fours[i + 2 * j + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  CV_UNROLL for (int i = 0; i < 4; i++) {
+    v[i] = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    v[i + 4] = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+// What is transposed at once, in registers.
+#if CV_WIDTH >= 8
+typedef v8f Lane;
+#else
+typedef v4f Lane;
+#endif
+constexpr int kSquare = sizeof(Lane) / sizeof(float);
 
 // k inner: lines i to i+R, those past i+rows zeros, transposed into R of a panel's kPanel places.
 template <int R, int kPanel, class S>
 [[gnu::noinline]] static void pack_lines(const Operand& x, int64_t i, int64_t rows, int64_t p0, int64_t depth, float* out) {
+  static_assert(R % kSquare == 0);
   typedef typename S::T T;
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    const T *x0 = x.line<T>(i + r, p0), *x1 = x.line<T>(i + r + 1, p0);
-    const T *x2 = x.line<T>(i + r + 2, p0), *x3 = x.line<T>(i + r + 3, p0);
+  for (int64_t r = 0; r < R; r += kSquare, out += kSquare) {
+    const T* from[kSquare];
+    for (int l = 0; l < kSquare; l++) from[l] = r + l < rows ? x.line<T>(i + r + l, p0) : nullptr;
     int64_t p = 0;
     for (; p + W <= depth; p += W) {
-      float block[4][W];
-      store(block[0], load_as<S::kRound>(x0 + p)), store(block[1], load_as<S::kRound>(x1 + p));
-      store(block[2], load_as<S::kRound>(x2 + p)), store(block[3], load_as<S::kRound>(x3 + p));
-      CV_UNROLL for (int q = 0; q < W; q += 4) {
-        v4f a, b, c, d;
-        memcpy(&a, block[0] + q, 16), memcpy(&b, block[1] + q, 16), memcpy(&c, block[2] + q, 16), memcpy(&d, block[3] + q, 16);
-        transpose4(a, b, c, d);
-        float* o = out + (p + q) * kPanel + r;
-        memcpy(o, &a, 16), memcpy(o + kPanel, &b, 16), memcpy(o + 2 * kPanel, &c, 16), memcpy(o + 3 * kPanel, &d, 16);
+      Lane squares[W / kSquare][kSquare];
+      CV_UNROLL for (int l = 0; l < kSquare; l++) {
+        const vf line = from[l] ? load_as<S::kRound>(from[l] + p) : vf{};
+        CV_UNROLL for (int s = 0; s < W / kSquare; s++) memcpy(&squares[s][l], (const char*)&line + s * sizeof(Lane), sizeof(Lane));
+      }
+      CV_UNROLL for (int s = 0; s < W / kSquare; s++) {
+        transpose(squares[s]);
+        CV_UNROLL for (int q = 0; q < kSquare; q++) memcpy(out + (p + s * kSquare + q) * kPanel, &squares[s][q], sizeof(Lane));
       }
     }
-    CV_SHORT for (; p < depth; p++) {
-      float* o = out + p * kPanel + r;
-      o[0] = scalar_as<S::kRound>(x0[p]), o[1] = scalar_as<S::kRound>(x1[p]);
-      o[2] = scalar_as<S::kRound>(x2[p]), o[3] = scalar_as<S::kRound>(x3[p]);
-    }
-  }
-  CV_SHORT for (; r < R; r++) {
-    const T* from = r < rows ? x.line<T>(i + r, p0) : nullptr;
-    CV_SHORT for (int64_t p = 0; p < depth; p++) out[p * kPanel + r] = from ? scalar_as<S::kRound>(from[p]) : 0;
+    CV_SHORT for (; p < depth; p++)
+      CV_SHORT for (int l = 0; l < kSquare; l++) out[p * kPanel + l] = from[l] ? scalar_as<S::kRound>(from[l][p]) : 0;
   }
 }
 
@@ -142,7 +160,7 @@ template <int R, int kPanel>
 }
 
 // Packs `rows` (at most R) of x from i on, k from p to p+depth, into R of a panel's kPanel places; the rest of R becomes zeros.
-template <int R, int kPanel = R>
+template <int R, int kPanel>
 static void pack_block(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
   if (x.format) return pack_decoded<R, kPanel>(x, i, rows, p, depth, out);
   with_source(x, [&](auto source) {

@@ -73,7 +73,7 @@ static void transpose_pairs(const uint16_t* from, uint16_t* to) {
     for (int j = 0; j < 16; j += 4) {
       v4f block[4];  // moved, never computed with
       for (int r = 0; r < 4; r++) memcpy(&block[r], from + (i + r) * kTileDepth + 2 * j, 16);
-      transpose4(block[0], block[1], block[2], block[3]);
+      transpose(block);
       for (int r = 0; r < 4; r++) memcpy(to + (j + r) * kTileDepth + 2 * i, &block[r], 16);
     }
 }

@@ -68,7 +68,7 @@ struct VectorUnit {
   static constexpr int kRows = MR, kColumns = NR;
   static constexpr int64_t kHalfStride = W;  // from the first to the second half of a packed panel
   static constexpr int kStep = 1;            // k is padded to a multiple of it
-  static constexpr int64_t kDepth = 256;     // k a block: a B panel of it fills half of L1
+  static constexpr int64_t kDepth = 512;     // k a block: a B panel of it fills L1
   static constexpr int64_t kBlockRows = 16 * MR;  // with kDepth: an A block for a part of L2
   static constexpr int64_t kTileColumns = 256;  // columns a task: what a copied row of A is used for
   static constexpr bool kAnyRows = true;     // multiply() writes `rows` rows only
@@ -88,9 +88,11 @@ struct VectorUnit {
       return {memory, MR * depth, depth, 1};
     }
     const int64_t some = pack_depth(x);
-    for (int64_t q = 0; q < depth; q += some)
-      for (int64_t r = 0; r < rows; r += MR)
-        pack_block<MR>(x, i + r, least(MR, rows - r), p + q, least(some, depth - q), memory + r * depth + q * MR);
+    with_source(x, [&](auto source) {
+      for (int64_t q = 0; q < depth; q += some)
+        for (int64_t r = 0; r < rows; r += MR)
+          pack_columns<MR, MR, decltype(source)>(x, i + r, least(MR, rows - r), p + q, least(some, depth - q), memory + r * depth + q * MR);
+    });
     return {memory, MR * depth, 1, MR};
   }
 
