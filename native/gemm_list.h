@@ -108,7 +108,7 @@ class List {
         continue;
       }
       b = most(b, columns * ceil_div(least(product.k, kStripDepth), U::kStep) * U::kStep * (int64_t)sizeof(typename U::Element));
-      if (product.k > U::kDepth) sums = tile_rows_ * tile_columns_;
+      sums = most(sums, (product.k > U::kDepth ? tile_rows_ : least(tile_rows_, U::kBlockRows)) * tile_columns_);
     }
     const int64_t a_floats = ceil_div(U::elements_a(U::kBlockRows, U::kDepth) * (int64_t)sizeof(typename U::Element), 64) * 16;
     const int64_t b_floats = ceil_div(b, 64) * 16;
@@ -220,8 +220,9 @@ class List {
   [[gnu::noinline]] void rows_block(const Product& p, const Memory<U>& memory, int64_t i0, int64_t i, int64_t rows, int64_t j0,
                                     int64_t columns, int64_t k0, int64_t depth) const {
     const int64_t panels = panels_of<U>(p, columns), half = p.is_paired() ? U::kColumns / 2 : U::kColumns;
-    const bool in_place = p.finish == Finish::store && !p.out.bf16, one_block = p.k <= U::kDepth;
-    float edge[U::kRows * U::kColumns];
+    const bool in_place = p.finish == Finish::store && !p.out.bf16;
+    // Sums of one block need not outlive it.
+    const Sums sums{memory.sums + (p.k > U::kDepth ? i * tile_columns_ : 0), panels * U::kColumns, half, U::kColumns, U::kColumns / 2};
     int64_t slab = 0;
     do {
       const int64_t some = least(U::kDepth, depth - slab), at = k0 + slab;
@@ -236,60 +237,68 @@ class List {
             U::multiply(height, some, a, r / U::kRows, b, p.out.f32(i0 + i + r, j), p.out.ld, at > 0 || p.accumulate);
             continue;
           }
-          float* sums = one_block ? edge : memory.sums + (i + r) * tile_columns_ + panel * U::kColumns;
-          const int64_t ld = one_block ? U::kColumns : tile_columns_;
-          if (last) expect(p, i0 + i + r, height, j);
-          U::multiply(height, some, a, r / U::kRows, b, sums, ld, at > 0);
-          if (last) finish(p, sums, sums + U::kColumns / 2, ld, i0 + i + r, height, j, width);
+          const Sums tile = sums.from(r, panel);
+          U::multiply(height, some, a, r / U::kRows, b, tile.at, tile.ld, at > 0);
+          if (in_place && last) finish<Finish::store>(p, tile, i0 + i + r, height, j, width);
         }
       }
+      if (last && !in_place) finish(p, sums, i0 + i, rows, j0, columns);
       slab += U::kDepth;
     } while (slab < depth);
   }
 
   void thin_tile(const Product& p, float* a, int64_t j0, int64_t columns) const {
-    const int64_t rows = thin_rows_of(p.m);
+    const int64_t rows = thin_rows_of(p.m), up = kThinColumns / 2;
     float sums[kThinRows * kThinColumns];
     pack_thin(p.a, p.m, p.k, a);
     multiply_thin(rows, a, p.b, j0, p.k, columns, sums);
-    if (p.is_paired()) multiply_thin(rows, a, p.b, p.n + j0, p.k, columns, sums + kThinColumns / 2);
-    finish(p, sums, sums + kThinColumns / 2, kThinColumns, 0, p.m, j0, columns);
+    if (p.is_paired()) multiply_thin(rows, a, p.b, p.n + j0, p.k, columns, sums + up);
+    finish(p, {sums, kThinColumns, columns, columns, up}, 0, p.m, j0, columns);
   }
 
-  // Asks for the lines that finish() will touch, while the product they wait for runs.
-  static void expect(const Product& p, int64_t i, int64_t rows, int64_t j) {
-    auto ask = [](const Output& o, int64_t at, int64_t column) {
-      __builtin_prefetch(o.data + (at * o.ld + column) * (o.bf16 ? 2 : 4), 1);
-    };
-    for (int64_t end = i + rows; i < end; i++) {
-      ask(p.out, i, j);
-      if (p.finish == Finish::swiglu_grad) ask(p.out, i, p.n + j);
-      if (p.saved) ask(p.saved, i, j), ask(p.saved, i, p.n + j);
+  // Sums lie panel beside panel: `width` columns of the output every `panel` floats, in a paired product those of up `up` floats behind
+  // those of gate.
+  struct Sums {
+    float* at;
+    int64_t ld, width, panel, up;
+    Sums from(int64_t row, int64_t place) const { return {at + row * ld + place * panel, ld, width, panel, up}; }
+  };
+
+  // What stands at rows i.. and columns j.. of the product. Row by row over a whole block: tile by tile it was a third slower, since
+  // rows lie kilobytes apart and share their places in the cache (Zen 3).
+  static void finish(const Product& p, const Sums& sums, int64_t i, int64_t rows, int64_t j, int64_t columns) {
+    if (p.finish == Finish::swiglu) return finish<Finish::swiglu>(p, sums, i, rows, j, columns);
+    if (p.finish == Finish::swiglu_grad) return finish<Finish::swiglu_grad>(p, sums, i, rows, j, columns);
+    finish<Finish::store>(p, sums, i, rows, j, columns);
+  }
+
+  template <Finish kFinish>
+  [[gnu::noinline]] static void finish(const Product& product, const Sums& of, int64_t i, int64_t rows, int64_t j, int64_t columns) {
+    const Product p = product;  // copies that no store can change: they stay in registers
+    const Sums sums = of;
+    for (int64_t r = 0; r < rows; r++) {
+      const float* from = sums.at + r * sums.ld;
+      for (int64_t c = 0; c < columns; c += sums.width, from += sums.panel)
+        each_vector(least(sums.width, columns - c), [&](int64_t q, auto lanes) {
+          const vf sum = get(from + q, lanes), up = kFinish == Finish::swiglu ? get(from + sums.up + q, lanes) : vf{};
+          finish_vector<kFinish>(p, sum, up, i + r, j + c + q, lanes);
+        });
     }
   }
 
-  // sums (and `up`, beside a paired product's gate), rows `ld` apart: what stands at rows i.. and columns j.. of the product.
-  [[gnu::noinline]] static void finish(const Product& p, const float* sums, const float* up, int64_t ld, int64_t i, int64_t rows,
-                                       int64_t j, int64_t columns) {
-    for (int64_t end = i + rows; i < end; i++, sums += ld, up += ld)
-      each_vector(columns, [&](int64_t q, auto lanes) {
-        const vf sum = get(sums + q, lanes);
-        switch (p.finish) {
-          case Finish::store:
-            return write(p.out, i, j + q, p.accumulate ? read(p.out, i, j + q, lanes) + sum : sum, lanes);
-          case Finish::swiglu: {
-            const vf u = get(up + q, lanes);
-            if (p.saved) write(p.saved, i, j + q, sum, lanes), write(p.saved, i, p.n + j + q, u, lanes);
-            return write(p.out, i, j + q, sum * vsigmoid(sum) * u, lanes);
-          }
-          case Finish::swiglu_grad: {
-            const vf g = read(p.saved, i, j + q, lanes), u = read(p.saved, i, p.n + j + q, lanes);
-            const vf s = vsigmoid(g), silu = g * s;
-            write(p.out, i, j + q, sum * u * fma(silu, 1.0f - s, s), lanes);
-            return write(p.out, i, p.n + j + q, sum * silu, lanes);
-          }
-        }
-      });
+  template <Finish kFinish, class Lanes>
+  CV_INLINE void finish_vector(const Product& p, vf sum, vf up, int64_t i, int64_t j, Lanes lanes) {
+    if (kFinish == Finish::store) {
+      write(p.out, i, j, p.accumulate ? read(p.out, i, j, lanes) + sum : sum, lanes);
+    } else if (kFinish == Finish::swiglu) {
+      if (p.saved) write(p.saved, i, j, sum, lanes), write(p.saved, i, p.n + j, up, lanes);
+      write(p.out, i, j, sum * vsigmoid(sum) * up, lanes);
+    } else {
+      const vf g = read(p.saved, i, j, lanes), u = read(p.saved, i, p.n + j, lanes);
+      const vf s = vsigmoid(g), silu = g * s;
+      write(p.out, i, j, sum * u * fma(silu, 1.0f - s, s), lanes);
+      write(p.out, i, p.n + j, sum * silu, lanes);
+    }
   }
 
   [[maybe_unused]] const bool rounds_;
