@@ -7,7 +7,7 @@ namespace {
 
 Operand operand(const cv::Buf& x, int64_t skip, int64_t ld, bool k_inner, bool round) {
   const bool bf16 = x.dtype() == cv::DType::bf16;
-  return {x.as<const char>() + skip * (bf16 ? 2 : 4), ld, nullptr, k_inner, bf16, round, nullptr};
+  return {x.as<const char>() + skip * (bf16 ? 2 : 4), ld, k_inner, bf16, round, nullptr};
 }
 
 Output output(const cv::Buf& out, int64_t skip, int64_t ld) {

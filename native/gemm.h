@@ -1,7 +1,7 @@
 // Matrix products, the parts: operands as they lie in memory, and how they are packed into panels.
 //
-// A panel holds R rows or columns of an operand, k-major: packed[kk*R + i]. bf16 operands, transposed operands, picked rows and
-// rounding to bf16 all end here: what comes after sees f32 only. (BLIS: Van Zee & van de Geijn 2015.)
+// A panel holds R rows or columns of an operand, k-major: packed[kk*R + i]. bf16 operands, transposed operands and rounding to bf16
+// all end here: what comes after sees f32 only. (BLIS: Van Zee & van de Geijn 2015.)
 #pragma once
 #include "blocks.h"
 #include "lanes.h"
@@ -9,21 +9,20 @@
 
 namespace CV_ISA {
 
-// Lines of `ld` elements, line l being ids[l] where ids are given. Element (i, p), i along the product's rows or columns and
-// p along k, is element p of line i when k_inner, else element i of line p.
+// Lines of `ld` elements. Element (i, p), i along the product's rows or columns and p along k, is element p of line i when
+// k_inner, else element i of line p.
 struct Operand {
   const void* data;
   int64_t ld;
-  const int32_t* ids;
   bool k_inner, bf16, round;
-  const BlockFormat* format;  // of weights that are decoded as they are packed (k inner, no ids); null: f32 or bf16
+  const BlockFormat* format;  // of weights that are decoded as they are packed (k inner); null: f32 or bf16
 
   template <class T>
   const T* line(int64_t l, int64_t from) const {
-    return (const T*)data + (ids ? (int64_t)ids[l] : l) * ld + from;
+    return (const T*)data + l * ld + from;
   }
   // Rows of f32 that may be read as they are.
-  bool is_ready() const { return k_inner && !bf16 && !round && !ids && !format; }
+  bool is_ready() const { return k_inner && !bf16 && !round && !format; }
 };
 
 template <bool kRound>
@@ -149,7 +148,7 @@ template <int R, int kPanel>
 [[gnu::noinline]] static void pack_decoded(const Operand& x, int64_t i, int64_t rows, int64_t p, int64_t depth, float* out) {
   constexpr int64_t kStep = 32;
   float values[R * kStep];
-  const Operand decoded{values, kStep, nullptr, true, false, false, nullptr};
+  const Operand decoded{values, kStep, true, false, false, nullptr};
   const int64_t line_bytes = x.ld / x.format->elements * x.format->bytes;
   for (int64_t q = 0; q < depth; q += kStep) {
     const int64_t some = least(kStep, depth - q);

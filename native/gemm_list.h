@@ -64,7 +64,7 @@ struct Product {
   Output out, saved;
 
   bool is_paired() const { return finish == Finish::swiglu; }
-  bool is_thin() const { return m <= kThinRows && !b.ids && !b.format; }
+  bool is_thin() const { return m <= kThinRows && !b.format; }
 };
 
 class List {
@@ -137,7 +137,7 @@ class List {
     tile_rows_ = kTileRows, tile_columns_ = U::kTileColumns;
     const int64_t wanted = kTasksAThread * cv::threads();
     // Rows that are read as they lie cost nothing when they are read by more tasks.
-    const int64_t least_rows = products_[0].a.is_ready() ? tile_rows_ : kTileRows / 4;
+    const int64_t least_rows = U::takes_as_it_lies(products_[0].a) ? tile_rows_ : kTileRows / 4;
     for (;;) {
       const int64_t tasks = count();
       if (tasks >= wanted) return tasks;

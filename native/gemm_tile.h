@@ -88,6 +88,7 @@ struct TileUnit {
   static constexpr int64_t kDepth = 512, kBlockRows = 256, kTileColumns = 512;
   static constexpr bool kAnyRows = false;
 
+  static bool takes_as_it_lies(const Operand&) { return false; }
   static int64_t elements_a(int64_t rows, int64_t depth) {
     return ceil_div(rows, kRows) * kRows * ceil_div(depth, kStep) * kStep;
   }

@@ -75,6 +75,7 @@ struct VectorUnit {
   // k packed at once: transposing reads whole lines of memory and keeps them in L1; copying goes on with few lines at a time.
   static int64_t pack_depth(const Operand& x) { return x.k_inner ? 64 : 8; }
 
+  static bool takes_as_it_lies(const Operand& a) { return a.is_ready(); }
   static int64_t elements_a(int64_t rows, int64_t depth) { return ceil_div(rows, MR) * MR * depth; }
 
   // Rows i to i+rows of x, k from p to p+depth: as they lie, or copied to memory.

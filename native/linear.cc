@@ -100,8 +100,8 @@ void add_products(List& list, const Call& c, int64_t group, int64_t row, int64_t
   for (int64_t part = 0; part < c.parts; part++) {
     const cv::Buf& w = c.a.w[group * c.parts + part];
     Product p{};
-    p.a = {c.x + row * c.k, c.k, nullptr, true, false, false, nullptr};
-    p.b = {w.as<char>(), c.k, nullptr, true, w.dtype() == cv::DType::bf16, false, format_of(w.dtype())};
+    p.a = {c.x + row * c.k, c.k, true, false, false, nullptr};
+    p.b = {w.as<char>(), c.k, true, w.dtype() == cv::DType::bf16, false, format_of(w.dtype())};
     p.out = {(char*)(c.out + row * c.n + part * c.piece), c.n, false};
     p.m = rows, p.n = c.piece, p.k = c.k;
     list.add(p);
