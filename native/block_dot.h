@@ -1,70 +1,9 @@
 // Products of weights in blocks with rows in f32, or in 8 bits: the integers of 32 elements are then multiplied and added up exactly,
 // and scaled.
 #pragma once
-#include "blocks.h"
+#include "block_rows.h"
 
 namespace CV_ISA {
-
-// Rows of x for fast products, rounded to 8 bits: 32 neighbours share a scale, their largest magnitude / 127.
-struct Bytes8 {
-  int8_t* q;      // [rows, k]
-  float* scale;   // [rows, k / 32]
-  float* sum16;   // [rows, k / 16]: of the rounded values, in x's unit
-  float* sum32;   // [rows, k / 32]
-  int64_t k;
-
-  static int64_t bytes(int64_t rows, int64_t k) { return rows * (k + 4 * (k / 32 + k / 16 + k / 32)); }
-  Bytes8(void* memory, int64_t rows, int64_t k) : k(k) {
-    scale = (float*)memory;
-    sum16 = scale + rows * (k / 32);
-    sum32 = sum16 + rows * (k / 16);
-    q = (int8_t*)(sum32 + rows * (k / 32));
-  }
-  Bytes8 from_row(int64_t r) const {
-    Bytes8 at = *this;
-    at.q += r * k, at.scale += r * (k / 32), at.sum16 += r * (k / 16), at.sum32 += r * (k / 32);
-    return at;
-  }
-};
-
-CV_INLINE float sum_of(s32x8 v, int from, int to) {
-  int32_t lanes[8], sum = 0;
-  memcpy(lanes, &v, 32);
-  for (int i = from; i < to; i++) sum += lanes[i];
-  return (float)sum;
-}
-
-// Row r of x [rows, k].
-[[gnu::noinline]] static void round_row(const float* x, const Bytes8& all, int64_t r) {
-  const Bytes8 to = all.from_row(r);
-  for (int64_t i = 0; i < all.k / 32; i++, x += 32) {
-    f32x8 v[4], most = {};
-    CV_UNROLL for (int j = 0; j < 4; j++) {
-      v[j] = load_bytes<f32x8>(x + 8 * j);
-      s32x8 size = (s32x8)v[j] & 0x7fffffff;
-      most = size > (s32x8)most ? (f32x8)size : most;
-    }
-    int32_t lanes[8], bits = 0;  // compared as integers: NaN is above all, and the scale hands it on
-    float largest;
-    memcpy(lanes, &most, 32);
-    for (int j = 0; j < 8; j++) bits = lanes[j] > bits ? lanes[j] : bits;
-    memcpy(&largest, &bits, 4);
-    const float scale = largest / 127, inverse = largest > 0x1p-100f ? 127 / largest : 0;  // of less, it could overflow
-    s32x8 sums[4];
-    CV_UNROLL for (int j = 0; j < 4; j++) {
-      // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even.
-      f32x8 rounded = v[j] * splat8(inverse) + splat8(12582912.0f);
-      s32x8 whole = (s32x8)rounded - 0x4b400000;
-      s8x8 bytes = __builtin_convertvector(whole, s8x8);
-      memcpy(to.q + 32 * i + 8 * j, &bytes, 8);
-      sums[j] = whole;
-    }
-    to.scale[i] = scale;
-    to.sum16[2 * i] = sum_of(sums[0] + sums[1], 0, 8) * scale;
-    to.sum16[2 * i + 1] = sum_of(sums[2] + sums[3], 0, 8) * scale;
-    to.sum32[i] = to.sum16[2 * i] + to.sum16[2 * i + 1];
-  }
-}
 
 // Eight sums of four products each, of weights q and activations x (|x| at most 127).
 template <bool kSigned>
@@ -139,7 +78,7 @@ CV_INLINE void dot_blocks(const uint8_t* b, const float* x, int64_t k, float* ou
 
 // The same for rows in 8 bits.
 template <class F, int kM>
-CV_INLINE void dot_blocks(const uint8_t* b, const Bytes8& x, float* out) {
+CV_INLINE void dot_blocks(const uint8_t* b, const Rows8& x, float* out) {
   constexpr int kParts = F::kElements / 32, kEach = F::kScales / kParts;  // scales for every 32 elements: 1 or 2
   f32x8 acc[kM], shift[kM];  // shift: of the minima, or of the centre that was not taken from q
   float shift1[kM];

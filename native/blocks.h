@@ -2,7 +2,7 @@
 // and products with 8-bit activations are all written over that description. src/kernels/blocks says what is right.
 //
 // A format F has kElements a block of kBytes bytes and kScales scales, each for kElements / kScales elements. Element e is worth
-//   scale * (q - kCenter) + min,  q = whole(e): unsigned bytes, or signed where kSigned; min only where kMin.
+//   scale * (q - kCenter) + min,  q = whole(e): unsigned bytes, or signed where kSigned; min only where kMin. kBits: of q.
 #pragma once
 #include "simd.h"
 
@@ -114,7 +114,7 @@ template <int kScales>
 struct Head { float scale[kScales], min[kScales]; };
 
 struct Block32 {
-  static constexpr int kElements = 32, kScales = 1, kCenter = 0;
+  static constexpr int kElements = 32, kScales = 1, kCenter = 0, kBits = 4;
   static constexpr bool kSigned = false, kMin = false;
 };
 
@@ -130,18 +130,18 @@ struct Q4_1 : Block32 {
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 4); }
 };
 struct Q5_0 : Block32 {
-  static constexpr int kBytes = 22, kCenter = 16;
+  static constexpr int kBytes = 22, kCenter = 16, kBits = 5;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 6) | spread(word_at(b + 2), 16); }
 };
 struct Q5_1 : Block32 {
-  static constexpr int kBytes = 24;
+  static constexpr int kBytes = 24, kBits = 5;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b), h.min[0] = half_at(b + 2); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 8) | spread(word_at(b + 4), 16); }
 };
 struct Q8_0 : Block32 {
-  static constexpr int kBytes = 34;
+  static constexpr int kBytes = 34, kBits = 8;
   static constexpr bool kSigned = true;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return load_bytes<u8x32>(b + 2); }
@@ -170,7 +170,7 @@ struct Mxfp4 : Block32 {
 };
 
 struct Block256 {
-  static constexpr int kElements = 256, kScales = 16, kCenter = 0;
+  static constexpr int kElements = 256, kScales = 16, kCenter = 0, kBits = 4;
   static constexpr bool kSigned = false, kMin = false;
 };
 
@@ -181,7 +181,7 @@ CV_INLINE void scale_bytes(const uint8_t* p, float d, float* out, int center = 0
 }
 
 struct Q2K : Block256 {
-  static constexpr int kBytes = 84;
+  static constexpr int kBytes = 84, kBits = 2;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
     const float d = half_at(b + 80), dmin = half_at(b + 82);
@@ -196,7 +196,7 @@ struct Q2K : Block256 {
   }
 };
 struct Q3K : Block256 {
-  static constexpr int kBytes = 110, kCenter = 4;
+  static constexpr int kBytes = 110, kCenter = 4, kBits = 3;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
     const uint32_t x = word_at(b + 96), y = word_at(b + 100), z = word_at(b + 104);
     const uint32_t low = 0x0f0f0f0f, high = 0x30303030;
@@ -231,7 +231,7 @@ struct Q4K : Block256 {
   }
 };
 struct Q5K : Block256 {
-  static constexpr int kBytes = 176, kScales = 8;
+  static constexpr int kBytes = 176, kScales = 8, kBits = 5;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<8>& h) { head_of_six(b, h); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
@@ -240,7 +240,7 @@ struct Q5K : Block256 {
   }
 };
 struct Q6K : Block256 {
-  static constexpr int kBytes = 210, kCenter = 32;
+  static constexpr int kBytes = 210, kCenter = 32, kBits = 6;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
     const float d = half_at(b + 208);
     const u8x16 flipped = load_bytes<u8x16>(b + 192) ^ 128;  // signed bytes, plus 128

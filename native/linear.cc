@@ -1,9 +1,11 @@
 // linear: rows sorted by group, times each group's weights of any dtype.
 //
-// Groups with few rows (decoding) are bound by memory: their weights are streamed once, as they lie, by one list of tasks over all of
-// them. Groups with many rows (reading a prompt) go to the machine of gemm.cc, which decodes weights as it packs them.
+// Groups with few rows (decoding) are bound by memory: their weights are streamed once, as they lie. Groups with many rows (reading a
+// prompt) are products in whole numbers where weights lie in blocks and rounding is allowed, in one list of tasks with the streams;
+// others go to the machine of gemm.cc, which decodes weights as it packs them.
 #include "abi.h"
 #include "block_dot.h"
+#include "block_list.h"
 #include "gemm_list.h"
 #include "lanes.h"
 #include "runtime.h"
@@ -12,6 +14,7 @@ namespace CV_ISA {
 namespace linear_ {
 
 constexpr int64_t kFewRows = 8;             // of a group, streamed
+constexpr int64_t kFewRowsInBlocks = 8;     // the same where the other way is in whole numbers
 constexpr int64_t kTaskBytes = 32 << 10;    // of weights: a few microseconds
 constexpr int64_t kInlineBytes = 32 << 10;  // of a whole call: less is not worth a second thread
 
@@ -19,6 +22,11 @@ int64_t row_bytes(cv::DType dtype, int64_t k) {
   const BlockFormat* format = format_of(dtype);
   if (format) return k / format->elements * format->bytes;
   return k * (dtype == cv::DType::bf16 ? 2 : 4);
+}
+
+bool is_blocks(cv::DType dtype) {
+  const BlockFormat* format = format_of(dtype);
+  return format && format->elements > 1;
 }
 
 // A group whose weights are streamed.
@@ -31,7 +39,10 @@ struct Call {
   const float* x;
   float* out;
   int64_t n, k, parts, piece;  // piece: columns (weight rows) of one
-  const Bytes8* bytes;         // the streamed rows of x in 8 bits; null in exact mode
+  const Rows8* bytes;         // the streamed rows of x in 8 bits; null in exact mode
+
+  // Whether products with w are in whole numbers.
+  bool in_integers(const cv::Buf& w) const { return a.fast && k > 0 && BlockList::kWorks && is_blocks(w.dtype()); }
 };
 
 template <int kM, class T>
@@ -64,7 +75,7 @@ template <int kM>
     typedef decltype(f) F;
     if constexpr (kM != 2)  // two exact rows are taken one by one: a variant less to compile for each format
       if (!c.bytes) return each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, x, c.k, sums); });
-    const Bytes8 rows = c.bytes->from_row(row);
+    const Rows8 rows = c.bytes->at(row);
     each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, rows, sums); });
   });
 }
@@ -80,33 +91,63 @@ void stream(const Call& c, const Stream& s, int64_t j, int64_t columns) {
   for (; r < s.rows; r++) stream_rows<1>(c, w.dtype(), from, s.row + r, j, columns);
 }
 
-// All streamed groups as one list of tasks.
-void run_streams(const Call& c, const Stream* streams, int64_t count) {
-  const int64_t bytes = row_bytes(c.a.w[0].dtype(), c.k);
-  const int64_t columns = least(kThinColumns, most(1, kTaskBytes / most(1, bytes)));
-  const int64_t tasks_piece = ceil_div(c.piece, columns), tasks_group = c.parts * tasks_piece;
-  auto run = [&](int64_t task) {
-    const Stream& s = streams[task / tasks_group];
-    const int64_t part = task % tasks_group / tasks_piece, j = task % tasks_piece * columns;
-    stream(c, s, part * c.piece + j, least(columns, c.piece - j));
-  };
-  const int64_t tasks = count * tasks_group;
-  if (count * c.n * bytes > kInlineBytes) return cv::parallel(tasks, run);
-  for (int64_t task = 0; task < tasks; task++) run(task);
-}
-
 // A group with many rows: one product a piece.
-void add_products(List& list, const Call& c, int64_t group, int64_t row, int64_t rows) {
+void add_products(List& list, BlockList& blocks, const Call& c, int64_t group, int64_t row, int64_t rows) {
   for (int64_t part = 0; part < c.parts; part++) {
     const cv::Buf& w = c.a.w[group * c.parts + part];
+    float* out = c.out + row * c.n + part * c.piece;
+    if (c.in_integers(w)) {
+      blocks.add({w.as<uint8_t>(), w.dtype(), row, rows, out});
+      continue;
+    }
     Product p{};
     p.a = {c.x + row * c.k, c.k, true, false, false, nullptr};
     p.b = {w.as<char>(), c.k, true, w.dtype() == cv::DType::bf16, false, format_of(w.dtype())};
-    p.out = {(char*)(c.out + row * c.n + part * c.piece), c.n, false};
+    p.out = {(char*)out, c.n, false};
     p.m = rows, p.n = c.piece, p.k = c.k;
     list.add(p);
   }
 }
+
+// Products in blocks and streamed groups, as one list of tasks.
+struct Work {
+  Call& call;
+  BlockList& blocks;
+  const Stream* streams;
+  int64_t count;
+
+  // Rounds the `rows` rows that have a group, as the tasks want them, and runs these.
+  void run(int64_t rows) const {
+    const int64_t k = call.k;
+    bool streams8 = false;
+    if (call.a.fast && k % 32 == 0)
+      for (int64_t s = 0; s < count; s++) streams8 |= is_blocks(call.a.w[streams[s].group * call.parts].dtype());
+    const bool wants8 = streams8 || blocks.wants8(), wants16 = blocks.wants16();
+    const int64_t padded = rows + MR;  // a strip's missing rows are read, for nothing
+    Rows8 bytes(wants8 ? cv::scratch(2, Rows8::bytes(padded, k)) : nullptr, padded, k);
+    Rows16 words(wants16 ? cv::scratch(3, Rows16::bytes(padded, k)) : nullptr, padded, k);
+    if (wants8 || wants16)
+      parallel_rows(rows, k, [&](int64_t r) {
+        if (wants8) round_row(call.x + r * k, bytes, r);
+        if (wants16) round_row(call.x + r * k, words, r);
+      });
+    call.bytes = streams8 ? &bytes : nullptr;
+
+    const int64_t row_size = row_bytes(call.a.w[0].dtype(), k);
+    const int64_t columns = least(kThinColumns, most(1, kTaskBytes / most(1, row_size)));
+    const int64_t tasks_piece = ceil_div(call.piece, columns), tasks_group = call.parts * tasks_piece;
+    const int64_t products = blocks.cut(), tasks = products + count * tasks_group;
+    auto task = [&](float* memory, int64_t t) {
+      if (t < products) return blocks.run(bytes, words, t, memory);
+      t -= products;
+      const Stream& s = streams[t / tasks_group];
+      const int64_t part = t % tasks_group / tasks_piece, j = t % tasks_piece * columns;
+      stream(call, s, part * call.piece + j, least(columns, call.piece - j));
+    };
+    if (products > 0 || count * call.n * row_size > kInlineBytes) return parallel_with_memory(0, tasks, blocks.floats(), task);
+    for (int64_t t = 0; t < tasks; t++) task(nullptr, t);
+  }
+};
 
 }  // namespace linear_
 
@@ -120,23 +161,15 @@ void linear(const cv::LinearArgs& a) {
   Stream* streams = (Stream*)cv::scratch(1, groups * (int64_t)sizeof(Stream));
   int64_t count = 0;
   List list(a.fast);
+  BlockList blocks((BlockProduct*)cv::scratch(4, groups * parts * (int64_t)sizeof(BlockProduct)), n / parts, k, n);
   for (int64_t g = 0; g < groups; g++) {
     const int64_t row = offsets ? offsets[g] : 0, end = offsets ? offsets[g + 1] : rows;
     if (row == end) continue;
-    if (end - row > kFewRows) add_products(list, call, g, row, end - row);
+    if (end - row > (call.in_integers(a.w[g * parts]) ? kFewRowsInBlocks : kFewRows)) add_products(list, blocks, call, g, row, end - row);
     else streams[count++] = {g, row, end - row};
   }
   list.run();
-  if (count > 0) {
-    const bool in_bytes = a.fast && k % 32 == 0;
-    Bytes8 bytes(in_bytes ? cv::scratch(2, Bytes8::bytes(rows, k)) : nullptr, rows, k);
-    if (in_bytes) {
-      call.bytes = &bytes;
-      for (int64_t s = 0; s < count; s++)
-        for (int64_t r = streams[s].row; r < streams[s].row + streams[s].rows; r++) round_row(call.x + r * k, bytes, r);
-    }
-    run_streams(call, streams, count);
-  }
+  Work{call, blocks, streams, count}.run(used);
   memset(call.out + used * n, 0, (size_t)((rows - used) * n * sizeof(float)));
 }
 
