@@ -31,7 +31,13 @@ void advise_map(void* address, int64_t bytes, bool wanted) {
   const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)address, to = from + (uintptr_t)bytes;
   const uintptr_t begin = wanted ? from / page * page : (from + page - 1) / page * page;
   const uintptr_t end = wanted ? to : to / page * page;
-  if (begin < end) madvise((void*)begin, end - begin, wanted ? MADV_WILLNEED : MADV_DONTNEED);
+  if (begin >= end) return;
+  const auto tell = [&](int advice) { madvise((void*)begin, end - begin, advice); };
+  if (wanted) return tell(MADV_WILLNEED);
+#ifdef MADV_COLD
+  tell(MADV_COLD);  // else letting go counts as one more use, and other pages leave memory before these
+#endif
+  tell(MADV_DONTNEED);
 }
 
 }  // namespace cv

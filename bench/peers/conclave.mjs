@@ -7,7 +7,7 @@ import {
   trainBenchConfig,
   trainWorkload,
 } from "../../dist/cli/bench/workloads.js";
-import { generate } from "../../dist/infer/index.js";
+import { ExpertCache, generate } from "../../dist/infer/index.js";
 import { selectKernels } from "../../dist/kernels/index.js";
 import { loadModel } from "../../dist/models/index.js";
 import { context, Device } from "../../dist/tensor/index.js";
@@ -18,16 +18,23 @@ const { kernels } = await selectKernels({ kernels: name, threads: Number(threads
 const device = new Device(kernels);
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
-/** Reading a prompt, or writing tokens after it, greedily; rows are rounded to 8 bits for weights in blocks, as llama.cpp does. */
-async function generateWorkload({ op, model: path, prompt, tokens }) {
+/**
+ * Reading a prompt, or writing tokens after it, greedily or drawn at a temperature; rows are rounded to 8 bits for weights in blocks, as
+ * llama.cpp does. `expertCache`: bytes of experts that stay in memory.
+ */
+async function generateWorkload({ op, model: path, prompt, tokens, temperature = 0, seed = 0, expertCache }) {
   const model = await loadModel(path, device);
-  const ctx = context({ precision: "bf16" });
+  const layers = model.blocks.flatMap(({ moe }) => (moe ? [moe] : []));
+  const cache = expertCache === undefined ? null : new ExpertCache(layers, device, expertCache);
+  const ctx = context({ precision: "bf16", ...(cache && { tap: cache.tap }) });
+  let turn = 0;
   const body = async () => {
     const began = performance.now();
     let first = 0;
     for await (const { index } of generate(model, prompt, {
       maxTokens: tokens,
-      temperature: 0,
+      temperature,
+      seed: seed + turn++,
       eosIds: [],
       ctx,
     })) {
@@ -35,7 +42,7 @@ async function generateWorkload({ op, model: path, prompt, tokens }) {
     }
     return op === "prefill" ? first - began : (performance.now() - first) / (tokens - 1);
   };
-  return { pass: { body }, dispose: () => model.dispose() };
+  return { pass: { body }, memory: () => cache?.figures ?? {}, dispose: () => model.dispose() };
 }
 
 function workloadOf(one) {

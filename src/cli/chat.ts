@@ -6,6 +6,7 @@ import { loadChatTemplate, loadTokenizer, readText, writeFileAtomic } from "../f
 import { ChatTemplate } from "../formats/index.ts";
 import { type AnswerOptions, Chat } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
+import { addExpertCacheFlag, cacheLine, type ExpertCacheFlag, expertCacheOf } from "./expert-cache.ts";
 import {
   checkPrecision,
   labelFor,
@@ -18,7 +19,7 @@ import { openDevice } from "./options.ts";
 import { grouped, print, printJson, remark, reportError } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
-interface ChatFlags extends SamplingFlags {
+interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
   readonly system?: string;
   readonly template?: string;
   readonly label?: string;
@@ -32,7 +33,7 @@ export function chatCommand(): Command {
     .argument("<model>", modelArgument)
     .option("--system <text>", "tells the model how to behave")
     .option("--template <file>", "chat template (Jinja) to use in place of the model's");
-  return addSamplingFlags(command, { maxTokens: 1024 })
+  return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: 1024 }))
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
     .option("--json", 'print {"ids", "text", "finish", "promptTokens"} for each answer')
@@ -60,10 +61,15 @@ async function runChat(argument: string, flags: ChatFlags, command: Command): Pr
   const { device } = await openDevice(command);
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
-  const ctx = context({ precision: productPrecision(precision, model) });
+  const experts = expertCacheOf(flags, model, device);
+  const ctx = context({
+    precision: productPrecision(precision, model),
+    ...(experts && { tap: experts.tap }),
+  });
   const chat = new Chat(model, { tokenizer, template, system: flags.system, label, ctx });
   try {
     await new Talk(chat, argument, flags, model.config.maxPositions).run();
+    if (experts && !flags.json) remark(cacheLine(experts.figures));
   } finally {
     await chat.dispose();
     device.dispose();

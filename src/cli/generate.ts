@@ -1,15 +1,14 @@
 import { Command } from "commander";
 import { fail } from "../errors.ts";
 import {
-  ExpertCache,
   type ExpertCacheFigures,
   type GeneratedToken,
   generate,
   type TextPiece,
   textOf,
 } from "../infer/index.ts";
-import type { Decoder } from "../models/index.ts";
-import { context, type Device } from "../tensor/index.ts";
+import { context } from "../tensor/index.ts";
+import { addExpertCacheFlag, cacheLine, type ExpertCacheFlag, expertCacheOf } from "./expert-cache.ts";
 import {
   checkPrecision,
   labelFor,
@@ -19,17 +18,16 @@ import {
   promptIds,
   resolveModel,
 } from "./model.ts";
-import { byteSize, openDevice, whole } from "./options.ts";
+import { openDevice, whole } from "./options.ts";
 import { grouped, printJson, remark } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
-interface GenerateFlags extends SamplingFlags {
+interface GenerateFlags extends SamplingFlags, ExpertCacheFlag {
   readonly ids?: string;
   readonly label?: string;
   readonly precision: string;
   readonly logprobs?: number;
   readonly routes?: boolean;
-  readonly expertCache?: number;
   readonly json?: boolean;
 }
 
@@ -39,7 +37,7 @@ export function generateCommand(): Command {
     .argument("<model>", modelArgument)
     .argument("[prompt]", "text to continue")
     .option("--ids <list>", "token ids to continue instead of a text: 1,2,3");
-  return addSamplingFlags(command, { maxTokens: 128 })
+  return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: 128 }))
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
     .option(
@@ -48,11 +46,6 @@ export function generateCommand(): Command {
       whole("--logprobs", 0),
     )
     .option("--routes", "with --json: the experts of the position that each token was read from")
-    .option(
-      "--expert-cache <size>",
-      "keep at most so much of the experts in memory, for a model wider than it: 4GiB",
-      byteSize("--expert-cache"),
-    )
     .option("--json", 'print {"ids", "text", "finish", "timings"}')
     .addHelpText(
       "after",
@@ -77,7 +70,7 @@ async function runGenerate(
   if (stop.length > 0 && !tokenizer) fail("usage", "--stop: the model has no tokenizer, and so no text");
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
-  const experts = flags.expertCache === undefined ? null : expertCache(model, device, flags.expertCache);
+  const experts = expertCacheOf(flags, model, device);
   const precision = productPrecision(asked, model);
   const ctx = context({ precision, ...(experts && { tap: experts.tap }) });
   const abort = new AbortController();
@@ -170,16 +163,4 @@ function tell({ timings: { tokens, tokensMs, promptTokens, promptMs }, expertCac
 async function* idsAsText(tokens: AsyncIterable<GeneratedToken>): AsyncGenerator<TextPiece> {
   for await (const token of tokens)
     yield { text: `${token.index > 0 ? "," : ""}${token.id}`, token, finish: token.finish };
-}
-
-function expertCache(model: Decoder, device: Device, budget: number): ExpertCache {
-  const layers = model.blocks.flatMap(({ moe }) => (moe ? [moe] : []));
-  if (layers.length === 0) fail("usage", "--expert-cache: the model is dense and has no experts");
-  return new ExpertCache(layers, device, budget);
-}
-
-/** "expert cache: 91 % hits (23 % foreseen), 310 MB read". */
-function cacheLine({ used, hits, foreseen, bytesRead }: ExpertCacheFigures): string {
-  const share = (part: number): string => `${Math.round((100 * part) / Math.max(1, used))} %`;
-  return `expert cache: ${share(hits)} hits (${share(foreseen)} foreseen), ${grouped(Math.round(bytesRead / 1e6))} MB read`;
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Kernels } from "../kernels/index.ts";
+import type { FileMapping } from "../kernels/kernels.ts";
 import { createNativeKernels } from "../kernels/native.ts";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { type Decoder, loadModel, MixtralModel, saveModel } from "../models/index.ts";
@@ -60,6 +61,31 @@ describe.skipIf(kernels === null)("an expert cache", () => {
       expect(figures.bytesHeld).toBeLessThanOrEqual(budget);
       expect(figures.hits).toBeGreaterThanOrEqual(figures.foreseen);
     }
+    model.dispose();
+  });
+
+  test("never lets go of what it has just asked for, where a prompt takes more experts than it holds", async () => {
+    let told: string[] = [];
+    const { mapping } = kernels!;
+    const advise: FileMapping["advise"] = (...args) => {
+      told.push(`${args[3]} ${args[1]}`);
+      mapping!.advise(...args);
+    };
+    const device = new Device({ ...kernels!, mapping: { ...mapping!, advise } });
+    const model = await loadModel(folder, device);
+    const layers = layersOf(model);
+    const [first] = layers;
+    const size = [...first.experts.tensors()].reduce((sum, [, own]) => sum + 4 * own.size, 0);
+    const cache = new ExpertCache(layers, device, (2 * size) / first.experts.count);
+    let asked = 0;
+    await continued(model, (name, layer, value) => {
+      told = [];
+      cache.tap(name, layer, value);
+      const soon = told.filter((one) => one.startsWith("soon")).map((one) => one.slice(5));
+      asked += soon.length;
+      expect(soon.filter((at) => told.includes(`done ${at}`))).toEqual([]);
+    });
+    expect(asked).toBeGreaterThan(0);
     model.dispose();
   });
 

@@ -5,11 +5,12 @@ import { context, type Device, scope, type Tap, type Tensor } from "../tensor/in
 
 /**
  * Experts of a model wider than memory. The weights are mapped, so that any may be used at any time; the cache decides which of
- * them stay: an expert is asked for whole before its layer runs, experts that the next layer will likely choose are asked for
- * before that, and beyond the budget those unused for longest leave. It changes no result.
+ * them stay: an expert is asked for whole before its layer runs, then those that the next layer will likely choose, and beyond the
+ * budget those unused for longest leave. It changes no result.
  *
  * The prediction is the next layer's router on this layer's input, which a residual stream changes little from one layer
- * to the next (Eliseev & Mazur 2023, "Fast inference of mixture-of-experts language models with offloading").
+ * to the next (Eliseev & Mazur 2023, "Fast inference of mixture-of-experts language models with offloading"). Where it is too often
+ * wrong, what it has read costs more than it saves, and it is only watched until it is better.
  *
  * T tokens, D width.
  */
@@ -21,7 +22,7 @@ export interface ExpertCacheFigures {
   readonly hits: number;
   /** Hits that were there because the layer before had foreseen them. */
   readonly foreseen: number;
-  /** Bytes asked for, and bytes in the cache now. */
+  /** Bytes that were not there when they were asked for or run, and bytes in the cache now. */
   readonly bytesRead: number;
   readonly bytesHeld: number;
 }
@@ -34,6 +35,13 @@ interface Expert {
   foreseen: boolean;
 }
 
+/** Foresight reads while at least this share of what it would read is then used. */
+const leastForesight = 0.6;
+/** What one layer's pass weighs in the running mean of that share. */
+const foresightWeight = 0.05;
+/** While it does not read, one pass in so many is foreseen, to see whether it would be right. */
+const foresightTrial = 8;
+
 export class ExpertCache {
   private readonly device: Device;
   private readonly budget: number;
@@ -42,6 +50,15 @@ export class ExpertCache {
   private readonly experts = new Map<number, readonly Expert[]>();
   /** Longest unused first. */
   private readonly held = new Set<Expert>();
+  /** Run by the layer under way, and not kept. */
+  private readonly passing: Expert[] = [];
+  /** What the layer under way routes. */
+  private input_TD: Tensor | null = null;
+  /** What was foreseen for a layer and was not there. */
+  private readonly foreseen = new Map<number, ReadonlySet<number>>();
+  /** Share of the foreseen that was used: a running mean. */
+  private foresight = 1;
+  private passes = 0;
   private readonly counts = { used: 0, hits: 0, foreseen: 0, bytesRead: 0, bytesHeld: 0 };
 
   /**
@@ -70,22 +87,37 @@ export class ExpertCache {
 
   /** Give it to the context of every pass. */
   readonly tap: Tap = (name, layer, value) => {
-    if (name === "moe.input") this.foresee(layer, value as Tensor);
-    else if (name === "moe.route") this.use(layer, value as Route);
+    if (name === "moe.input") this.input_TD = value as Tensor;
+    if (name !== "moe.route") return;
+    this.use(layer, value as Route);
+    if (this.input_TD) this.foresee(layer, this.input_TD); // after what this layer waits for
+    this.input_TD = null;
   };
 
+  /**
+   * Asks for what a layer is about to run, in the order that it runs them. Of more than the budget holds, as a long prompt takes, the
+   * rest are read as the layer comes to them, and leave when it is done: to ask for them would drive out the first before they are used.
+   */
   private use(layer: number, route: Route): void {
     const experts = this.experts.get(layer)!;
     const chosen = this.chosen(route);
-    for (const id of chosen) {
+    this.judge(layer, chosen);
+    for (const expert of this.passing.splice(0)) if (!this.held.has(expert)) this.advise(expert, "done");
+    let room = this.budget;
+    for (const id of [...chosen].sort((a, b) => a - b)) {
       const expert = experts[id]!;
       this.counts.used++;
       if (this.held.has(expert)) {
         this.counts.hits++;
         if (expert.foreseen) this.counts.foreseen++;
       }
-      this.hold(expert);
       expert.foreseen = false;
+      room -= expert.bytes;
+      if (room >= 0) this.hold(expert);
+      else if (!this.held.has(expert)) {
+        this.passing.push(expert);
+        this.counts.bytesRead += expert.bytes;
+      }
     }
     this.shrink();
   }
@@ -98,17 +130,28 @@ export class ExpertCache {
     const { gate, select, experts: count } = router.spec;
     if (gate.kind === "hash" || select.by === "label") return; // neither chooses by the input alone
     if (x_TD.shape[0] * 4 > count) return;
-    const chosen = scope(() => this.chosen(router.route(x_TD, context())));
+    const isTrial = this.foresight < leastForesight;
+    if (isTrial && this.passes++ % foresightTrial !== 0) return;
     const experts = this.experts.get(router.layer)!;
+    const chosen = scope(() => this.chosen(router.route(x_TD, context())));
+    const missing = new Set([...chosen].filter((id) => !this.held.has(experts[id]!)));
+    this.foreseen.set(router.layer, missing);
     // It must not drive out what this layer is about to use.
-    if (chosen.size * experts[0]!.bytes > this.budget / 2) return;
+    if (isTrial || chosen.size * experts[0]!.bytes > this.budget / 2) return;
     for (const id of chosen) {
-      const expert = experts[id]!;
-      const isNew = !this.held.has(expert);
-      this.hold(expert);
-      if (isNew) expert.foreseen = true;
+      this.hold(experts[id]!);
+      if (missing.has(id)) experts[id]!.foreseen = true;
     }
     this.shrink();
+  }
+
+  /** How right foresight was about a layer. */
+  private judge(layer: number, chosen: ReadonlySet<number>): void {
+    const missing = this.foreseen.get(layer);
+    if (!missing?.size) return;
+    this.foreseen.delete(layer);
+    const right = [...missing].filter((id) => chosen.has(id)).length / missing.size;
+    this.foresight += foresightWeight * (right - this.foresight);
   }
 
   /** The experts of a route that have work, each once. */
