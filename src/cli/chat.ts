@@ -16,7 +16,7 @@ import {
   resolveModel,
 } from "./model.ts";
 import { openDevice } from "./options.ts";
-import { grouped, print, printJson, remark, reportError } from "./output.ts";
+import { grouped, print, printJson, remark, reportError, writeModelText } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
 interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
@@ -210,7 +210,7 @@ class Talk {
         }
         answer += piece.text;
         reason = piece.finish;
-        if (!this.flags.json) process.stdout.write(piece.text);
+        if (!this.flags.json) writeModelText(piece.text);
       }
     } finally {
       this.stop = null;

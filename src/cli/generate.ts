@@ -19,7 +19,7 @@ import {
   resolveModel,
 } from "./model.ts";
 import { openDevice, whole } from "./options.ts";
-import { grouped, printJson, remark } from "./output.ts";
+import { grouped, printJson, remark, writeModelText } from "./output.ts";
 import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
 interface GenerateFlags extends SamplingFlags, ExpertCacheFlag {
@@ -95,7 +95,7 @@ async function runGenerate(
     if (piece.token) written.push(piece.token);
     text += piece.text;
     finish = piece.finish ?? finish;
-    if (!json) process.stdout.write(lead + piece.text);
+    if (!json) writeModelText(lead + piece.text);
     lead = "";
   }
   const ended = performance.now();

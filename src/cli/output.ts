@@ -8,6 +8,21 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/**
+ * Writes a model's text to stdout. On a terminal control characters other than newline and tab are spelled out, \x1b, since what they do
+ * there (move, colour, answer, set the clipboard) is not for a model to choose; into a file or pipe the text goes as it is.
+ */
+export function writeModelText(text: string, stream: NodeJS.WriteStream = process.stdout): void {
+  stream.write(stream.isTTY ? spelled(text) : text);
+}
+
+function spelled(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones that are looked for
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
+}
+
 export function printJson(value: unknown): void {
   print(JSON.stringify(value));
 }

@@ -29,7 +29,7 @@ export function pullCommand(): Command {
     .addHelpText(
       "after",
       "\nWithout --file and --include: the safetensors with configuration and tokenizer, or the one GGUF model." +
-        "\nHF_HUB_CACHE or HF_HOME say where the cache is, HF_TOKEN who you are, HF_ENDPOINT where the hub is." +
+        "\nHF_HUB_CACHE or HF_HOME say where the cache is, HF_TOKEN or the token that\n`hf auth login` keeps who you are, HF_ENDPOINT where the hub is. HF_HUB_OFFLINE=1 asks the cache alone." +
         "\n\nExamples:\n  conclave pull allenai/OLMoE-1B-7B-0924-Instruct" +
         "\n  conclave pull Qwen/Qwen3-30B-A3B-GGUF --file Qwen3-30B-A3B-Q4_K_M.gguf",
     )
@@ -48,13 +48,14 @@ async function runPull(argument: string, flags: PullFlags): Promise<void> {
   process.once("SIGINT", () => stop.abort());
   const view = new PullView(process.stderr);
   try {
-    const { snapshot, commit, files } = await pullModel(named, {
+    const { snapshot, commit, files, unasked } = await pullModel(named, {
       files: flags.file,
       include: flags.include,
       signal: stop.signal,
       progress: (progress) => view.update(progress),
     });
     view.close();
+    if (unasked) remark(`${unasked}; this is what was pulled before`);
     const listed = files.map(({ path, size }) => ({ path, size }));
     if (flags.json) printJson({ folder: snapshot, commit, files: listed });
     else print(snapshot);

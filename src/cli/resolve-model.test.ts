@@ -41,6 +41,11 @@ test("a folder, a file, a cached name, and one file of a cached name", async () 
   await put("x.gguf");
   expect(await resolveModel(join(root, "x.gguf"))).toBe(join(root, "x.gguf"));
 
+  await put("y.GGUF");
+  expect(await resolveModel(join(root, "y.GGUF"))).toBe(join(root, "y.GGUF"));
+  await put("folder/Model-Q4.GGUF");
+  expect(await resolveModel(join(root, "folder"))).toBe(join(root, "folder/Model-Q4.GGUF"));
+
   await put("hub/models--org--name/refs/main", commit);
   const snapshot = join(root, "hub/models--org--name/snapshots", commit);
   await put(`hub/models--org--name/snapshots/${commit}/q-00001-of-00002.gguf`);

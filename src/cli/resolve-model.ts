@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors.ts";
 import { cachedSnapshot, type HubModel, listFolder, parseHubModel, pathExists } from "../formats/files.ts";
+import { isGgufPath } from "../formats/index.ts";
 import { commandLine } from "./output.ts";
 
 /**
@@ -34,7 +35,7 @@ export async function resolveModel(argument: string, remedy?: string): Promise<s
 function parseArgument(text: string): { model: HubModel; file?: string } | undefined {
   const model = parseHubModel(text);
   if (model) return { model };
-  const match = /^([^/@]+\/[^/@]+)\/([^@]+\.gguf)(@.+)?$/.exec(text);
+  const match = /^([^/@]+\/[^/@]+)\/([^@]+\.gguf)(@.+)?$/i.exec(text);
   const of = match ? parseHubModel(match[1] + (match[3] ?? "")) : undefined;
   if (!of || match![2].split(/[\\/]/).includes("..")) return undefined;
   return { model: of, file: match![2] };
@@ -43,7 +44,7 @@ function parseArgument(text: string): { model: HubModel; file?: string } | undef
 /** The model of a folder: the folder itself, or the one GGUF model that it holds instead. */
 async function modelIn(path: string, argument: string): Promise<string> {
   if (!(await stat(path)).isDirectory()) {
-    if (/\.(gguf|json)$/.test(path)) return path;
+    if (isGgufPath(path) || path.endsWith(".json")) return path;
     fail(
       "usage",
       `${argument} is neither a model folder nor a .gguf file`,
@@ -51,7 +52,7 @@ async function modelIn(path: string, argument: string): Promise<string> {
     );
   }
   if (await pathExists(join(path, "config.json"))) return path;
-  const files = (await listFolder(path)).filter((name) => name.endsWith(".gguf"));
+  const files = (await listFolder(path)).filter(isGgufPath);
   const models = files.filter((name) => !laterPart.test(name));
   if (models.length === 0) return path;
   if (models.length > 1)
@@ -64,4 +65,4 @@ async function modelIn(path: string, argument: string): Promise<string> {
 }
 
 /** A split file's second part or a later one. */
-const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/;
+const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;

@@ -29,6 +29,7 @@ interface TrainFlags {
   readonly steps?: number;
   readonly batch?: number;
   readonly lr?: number;
+  readonly warmup?: number;
   readonly seed?: number;
   readonly precision?: string;
   readonly checkpointEvery?: number;
@@ -52,6 +53,7 @@ export function trainCommand(): Command {
     .option("--steps <n>", "training steps", whole("--steps", 1))
     .option("--batch <n>", "windows a step", whole("--batch", 1))
     .option("--lr <x>", "highest learning rate", between("--lr", 1e-8, 10))
+    .option("--warmup <n>", "steps in which the learning rate rises to it", whole("--warmup", 0))
     .option("--seed <n>", "seed of everything random", whole("--seed", 0))
     .option("--precision <name>", "bf16 (mixed precision) or f32")
     .option("--checkpoint-every <n>", "steps between checkpoints", whole("--checkpoint-every", 1))
@@ -130,7 +132,19 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
 }
 
 async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
-  const { preset, config: path, data, steps, batch, lr, seed, precision, checkpointEvery, twin } = flags;
+  const {
+    preset,
+    config: path,
+    data,
+    steps,
+    batch,
+    lr,
+    warmup,
+    seed,
+    precision,
+    checkpointEvery,
+    twin,
+  } = flags;
   const overrides: Json = {
     steps,
     seed,
@@ -139,7 +153,7 @@ async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
     ...(twin ? {} : { twin: false }),
     data: { paths: data, batch },
     // The least rate stays a tenth of the highest, as in the presets.
-    optimizer: lr === undefined ? {} : { lr, minLr: lr / 10 },
+    optimizer: { warmup, ...(lr === undefined ? {} : { lr, minLr: lr / 10 }) },
   };
   const file = path === undefined ? undefined : { path, json: await readJson(path) };
   return resolveConfig({ preset: preset as PresetName | undefined, file, overrides });

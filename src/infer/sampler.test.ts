@@ -114,6 +114,14 @@ test("what rounding leaves of a draw goes to no forbidden token", () => {
   expect(sample(logits, forbid, most).id).toBe(2);
 });
 
+test("a bias that forbids every token is the caller's mistake, not the model's", () => {
+  const logitBias = new Map([0, 1, 2, 3].map((id) => [id, Number.NEGATIVE_INFINITY]));
+  for (const temperature of [0, 1])
+    expect(() => sample(logits, { temperature, logitBias }, new Random(1, "sample"))).toThrow(
+      expect.objectContaining({ code: "usage", message: "logitBias forbids every token" }),
+    );
+});
+
 test("a forbidden token is never taken, and penalties and bias decide a greedy choice", () => {
   const forbid = { logitBias: new Map([[1, Number.NEGATIVE_INFINITY]]) };
   expect(sample(logits, forbid, new Random(0, "sample")).id).toBe(3);

@@ -53,7 +53,7 @@ export function isPlainGreedy(options: SamplingOptions): boolean {
   return !options.temperature && !options.alternatives && !adjusts(options);
 }
 
-/** Takes one token of logits [V]. Errors: "diverged" where a logit is not a number, or the highest is infinite. */
+/** Takes one token of logits [V]. Errors: "diverged" where a logit is not a number, or the highest is infinite; "usage" where the bias forbids all. */
 export function sample(
   logits_V: Float32Array,
   options: SamplingOptions,
@@ -65,6 +65,7 @@ export function sample(
   const total = most + Math.log(sumOfExp(logits_V, most));
   const scored = (id: number): ScoredToken => ({ id, logProbability: logits_V[id] - total });
   const own_V = adjusted(logits_V, options, history);
+  if (own_V !== logits_V) checkLeft(own_V);
   const id = temperature === 0 ? argmax(own_V) : draw(candidates(own_V, options), random);
   return { ...scored(id), alternatives: highest(logits_V, alternatives).map(scored) };
 }
@@ -78,6 +79,12 @@ export function argmax(logits_V: Float32Array): number {
   }
   if (!Number.isFinite(logits_V[best])) failDiverged(`the model's highest logit is ${logits_V[best]}`);
   return best;
+}
+
+/** Throws "usage" where the bias leaves no token. */
+function checkLeft(own_V: Float32Array): void {
+  if (own_V.every((logit) => logit === Number.NEGATIVE_INFINITY))
+    fail("usage", "logitBias forbids every token", "leave at least one to write");
 }
 
 function failDiverged(message: string): never {

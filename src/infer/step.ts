@@ -76,9 +76,22 @@ export async function runStep(
   });
   if (!out.read) return [];
   const { logits_NV, values, ids, sums } = out.read;
-  const [best_N, id_N, sum_N] = [await take(values), await take(ids), await take(sums)];
-  const logits = logits_NV && ((await take(logits_NV)) as Float32Array);
-  const routes = await Promise.all(out.held.map(readRoute));
+  const made = [
+    values,
+    ids,
+    sums,
+    logits_NV,
+    ...out.held.flatMap((route) => [route.ids_TK, route.weights_TK]),
+  ];
+  const [best_N, id_N, sum_N, logits, routes] = await Promise.all([
+    values.data(),
+    ids.data(),
+    sums.data(),
+    logits_NV && (logits_NV.data() as Promise<Float32Array>),
+    Promise.all(out.held.map(readRoute)),
+  ]).finally(() => {
+    for (const tensor of made) tensor?.dispose(); // of a reading that failed too
+  });
   const V = model.config.vocabulary;
   return sampled.map((row, n) => ({
     logits_V: logits?.subarray(n * V, (n + 1) * V) ?? null,
@@ -122,7 +135,7 @@ function heldRoute(layer: number, route: Route): HeldRoute[] {
 
 async function readRoute({ layer, ids_TK, weights_TK }: HeldRoute): Promise<(row: number) => TokenExperts> {
   const k = ids_TK.shape[1];
-  const [ids, weights] = [await take(ids_TK), await take(weights_TK)];
+  const [ids, weights] = [await ids_TK.data(), await weights_TK.data()];
   return (row) => {
     const places = Array.from({ length: k }, (_, i) => row * k + i).filter((at) => ids[at] >= 0);
     return { layer, experts: places.map((at) => ids[at]), weights: places.map((at) => weights[at]) };

@@ -2,7 +2,7 @@
  * Models on disk: folders in Hugging Face form, and GGUF files. The file readers and writers are loaded when they are called, so
  * that this module can be part of a program for browsers.
  */
-import type { GgufStore } from "../formats/index.ts";
+import { type GgufStore, isGgufPath } from "../formats/index.ts";
 import type { Device } from "../tensor/index.ts";
 import { modelTensors, type ReadOptions, readModel, type WeightPrecision } from "./checkpoint.ts";
 import type { Decoder } from "./decoder.ts";
@@ -26,8 +26,7 @@ export async function loadModel(
   device: Device,
   options: Pick<ReadOptions, "weights"> = {},
 ): Promise<Decoder> {
-  if (path.endsWith(".gguf"))
-    return await withGguf(path, async (store) => readGguf(store, path, device, options));
+  if (isGgufPath(path)) return await withGguf(path, async (store) => readGguf(store, path, device, options));
   const { openTensors } = await import("../formats/files.safetensors.ts");
   const file = `${path}/config.json`;
   const config = await readConfig(file);
@@ -44,7 +43,7 @@ export async function loadModel(
  * memory, enough to count it. Errors as {@link loadModel}.
  */
 export async function describeModel(path: string): Promise<Decoder> {
-  if (path.endsWith(".gguf"))
+  if (isGgufPath(path))
     return await withGguf(path, async (store) => describeConfig(await ggufConfig(store, path), path));
   const file = path.endsWith(".json") ? path : `${path}/config.json`;
   return describeConfig(await readConfig(file), file);

@@ -38,6 +38,17 @@ test("a resolved configuration written as JSON is read back the same", () => {
   expect(parseConfig(JSON.parse(JSON.stringify(config)), "run.json")).toEqual(config);
 });
 
+test("a short run warms up for half of it, unless told how long", () => {
+  const warmup = (overrides: Json): number => resolveConfig({ overrides }).optimizer.warmup;
+  expect(warmup({})).toBe(60);
+  expect(warmup({ steps: 200 })).toBe(60);
+  expect(warmup({ steps: 20 })).toBe(10);
+  expect(warmup({ steps: 1 })).toBe(0);
+  expect(warmup({ steps: 20, optimizer: { warmup: 15 } })).toBe(15);
+  const tooLong = thrownBy(() => warmup({ steps: 20, optimizer: { warmup: 21 } }));
+  expect(tooLong.message).toContain("command line: optimizer.warmup: 21 steps of warm-up are more");
+});
+
 /** [JSON of the file, what the one-line error says] */
 const mistakes: readonly (readonly [unknown, string])[] = [
   [[], "run.json: the file holds no JSON object"],

@@ -183,7 +183,16 @@ export function resolveConfig(sources: ConfigSources = {}): TrainConfig {
     if (holds(overrides, path)) return "command line";
     return file && holds(fromFile, path) ? file.path : `preset ${preset}`;
   };
-  return parse(withoutMisfits(merged, given), nameOf);
+  return parse(withRoomAfterWarmup(withoutMisfits(merged, given), given), nameOf);
+}
+
+/** A run that is shorter than its preset warms up for half of its steps at most, unless the user says how long. */
+function withRoomAfterWarmup(merged: Json, given: Json): Json {
+  const { steps, optimizer } = merged;
+  if (holds(given, ["optimizer", "warmup"]) || typeof steps !== "number" || !isObject(optimizer))
+    return merged;
+  const warmup = Math.min(Number(optimizer.warmup), Math.floor(steps / 2));
+  return { ...merged, optimizer: { ...optimizer, warmup } };
 }
 
 /** A preset's coefficient for a loss that has no meaning for the routing `given` is no mistake of the user's: it is left out. */

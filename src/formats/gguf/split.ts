@@ -39,6 +39,11 @@ function partName(stem: string, part: number, count: number): string {
   return `${stem}-${digits(part + 1)}-of-${digits(count)}.gguf`;
 }
 
+/** Whether a path is that of a GGUF file, by its ending in letters of either case. */
+export function isGgufPath(path: string): boolean {
+  return /\.gguf$/i.test(path);
+}
+
 function stemOf(source: string, name: string, count: number, part: number): string {
   const match = shardName.exec(name);
   if (!match || Number(match[3]) !== count)

@@ -3,6 +3,7 @@
  * weights of picked experts are divided by their sum is the architecture's own rule in llama.cpp, not the file's.
  */
 import { fail } from "../../errors.ts";
+import { yarnMagnitude } from "../../nn/index.ts";
 import type { DecoderConfig } from "../decoder.ts";
 import type { FileLayout } from "../layout.ts";
 import type { ArchitectureKeys } from "./keys.ts";
@@ -105,6 +106,9 @@ function ropeScaling(keys: ArchitectureKeys): Record<string, unknown> | null {
   const type = keys.stringIfThere("rope.scaling.type") ?? "none";
   const factor = keys.numberIfThere("rope.scaling.factor");
   const original = keys.sizeIfThere("rope.scaling.original_context_length");
+  const amplitude = keys.numberIfThere("rope.scaling.attn_factor") ?? 1;
+  if (type !== "yarn" && amplitude !== 1)
+    keys.refuse("rope.scaling.attn_factor", `${amplitude} is supported with yarn only`);
   switch (type) {
     case "none":
       return null;
@@ -118,7 +122,7 @@ function ropeScaling(keys: ArchitectureKeys): Record<string, unknown> | null {
         rope_type: "yarn",
         factor,
         original_max_position_embeddings: original,
-        attention_factor: keys.numberIfThere("rope.scaling.yarn_attn_factor"),
+        attention_factor: attentionFactor(keys, amplitude, factor ?? 1),
         beta_fast: keys.numberIfThere("rope.scaling.yarn_beta_fast"),
         beta_slow: keys.numberIfThere("rope.scaling.yarn_beta_slow"),
       });
@@ -129,6 +133,17 @@ function ropeScaling(keys: ArchitectureKeys): Record<string, unknown> | null {
         `${JSON.stringify(type)} is not supported; supported: none, linear, yarn`,
       );
   }
+}
+
+/**
+ * What cosines and sines are multiplied with. Converters write transformers' attention_factor as yarn_attn_factor, which stands for YaRN's
+ * own magnitude; attn_factor multiplies either (llama.cpp, llama-context.cpp). Undefined: the magnitude alone.
+ */
+function attentionFactor(keys: ArchitectureKeys, amplitude: number, factor: number): number | undefined {
+  const given = keys.numberIfThere("rope.scaling.yarn_attn_factor");
+  if (amplitude === 1) return given;
+  const isMagnified = keys.numberIfThere("rope.scaling.yarn_log_multiplier") !== undefined; // as both of its magnitudes, which cancel
+  return amplitude * (given ?? (isMagnified ? 1 : yarnMagnitude(factor)));
 }
 
 function dense(keys: ArchitectureKeys): Record<string, unknown> {
@@ -225,6 +240,7 @@ function deepseek2(keys: ArchitectureKeys): Record<string, unknown> {
   const valueWidth = keys.size("attention.value_length");
   const turned = keys.size("rope.dimension_count");
   keys.pass("attention.head_count_kv"); // 1 over latents, else one a head
+  // Without the key, as in files made before it, there are no groups: llama.cpp routes those so too.
   const groups = keys.sizeIfThere("expert_group_count") ?? 1;
   const common = {
     ...anyDecoder(keys),

@@ -109,6 +109,25 @@ test("whether weights are divided by their sum: the file's word goes before the 
   expect(await norm("qwen2moe", true)).toBe(true);
 });
 
+test("what YaRN multiplies cosines and sines with", async () => {
+  const factor = async (keys: Record<string, number>): Promise<unknown> => {
+    const store = await changed("qwen3moe", (entries) => {
+      entries.set("qwen3moe.rope.scaling.type", "yarn");
+      entries.set("qwen3moe.rope.scaling.factor", 4);
+      for (const [key, value] of Object.entries(keys)) entries.set(`qwen3moe.rope.scaling.${key}`, value);
+    });
+    const { rope_scaling } = await ggufConfig(store, "x.gguf");
+    return (rope_scaling as { attention_factor?: number }).attention_factor;
+  };
+  const own = 0.1 * Math.log(4) + 1; // llama.cpp: ops.cpp, rope_yarn
+  expect(await factor({})).toBeUndefined();
+  expect(await factor({ yarn_attn_factor: 1.5 })).toBe(1.5);
+  expect(await factor({ attn_factor: 2 })).toBeCloseTo(2 * own, 12);
+  expect(await factor({ attn_factor: 2, yarn_attn_factor: 1.5 })).toBe(3);
+  const plain = await changed("qwen3moe", (entries) => entries.set("qwen3moe.rope.scaling.attn_factor", 2));
+  await expect(ggufConfig(plain, "x.gguf")).rejects.toThrow("attn_factor: 2 is supported with yarn only");
+});
+
 test("keys that published files have and that change nothing are passed over", async () => {
   const coder = await changed("qwen3moe", (entries) =>
     entries.set("qwen3moe.expert_shared_feed_forward_length", 0),
