@@ -12,9 +12,12 @@
 
 #include <string.h>
 
+#include <string>
+
 #include "abi.h"
 #include "file_map.h"
 #include "pool_native.h"
+#include "runtime.h"
 
 // -DCV_ISAS="CV_X(avx2) CV_X(sse2)": the sets this library was built for, best first.
 #define CV_X(name) namespace name { extern void (*const kernels[])(const double* slots); }
@@ -115,7 +118,11 @@ napi_value call(napi_env env, napi_callback_info info) {
   int32_t kernel = 0;
   napi_get_value_int32(env, argument(env, info), &kernel);
   cv::set_threads((int)slots[1]);
-  isas[(int)slots[0]].kernels[kernel](slots + 2);
+  try {
+    isas[(int)slots[0]].kernels[kernel](slots + 2);
+  } catch (const cv::OutOfMemory& missing) {
+    napi_throw_error(env, "CONCLAVE_MEMORY", std::to_string(missing.bytes).c_str());
+  }
   return nullptr;
 }
 

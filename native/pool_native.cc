@@ -1,7 +1,6 @@
 // Threads and scratch memory of a native process: one pool, shared by every JavaScript thread that loads the library.
 #include "pool_native.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <condition_variable>
@@ -134,8 +133,8 @@ void* scratch(int slot, int64_t bytes) {
     mine.size[slot] = 0;
     int64_t rounded = (bytes + bytes / 4 + 4095) / 4096 * 4096;
     if (posix_memalign(&mine.memory[slot], 64, (size_t)rounded) != 0) {
-      fprintf(stderr, "conclave: no memory for %lld bytes of scratch\n", (long long)rounded);
-      abort();
+      mine.memory[slot] = nullptr;
+      throw OutOfMemory{rounded};
     }
     mine.size[slot] = rounded;
   }

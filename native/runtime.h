@@ -20,6 +20,11 @@ inline void parallel(int64_t tasks, const F& f) {
   run_tasks(tasks, [](void* c, int64_t t) { (*static_cast<const F*>(c))(t); }, const_cast<F*>(&f));
 }
 
+// What scratch() throws where there is none; a kernel lets it pass. Under wasm the host throws in its place.
+struct OutOfMemory {
+  int64_t bytes;
+};
+
 // At least `bytes` of 64-byte aligned memory, valid until the kernel returns. Call on the calling thread only, at most once
 // for each slot (0 to 7) a kernel; contents are undefined.
 void* scratch(int slot, int64_t bytes);

@@ -129,7 +129,7 @@ function compileCommands(compiler, isas, flags) {
     ];
   };
   const kernels = Object.entries(isas).map(([isa, own]) =>
-    compile("isa", isa, ["-fno-exceptions", "-fno-rtti", `-DCV_ISA=${isa}`, ...own]),
+    compile("isa", isa, ["-fno-rtti", `-DCV_ISA=${isa}`, ...own]),
   );
   const list = Object.keys(isas).map((isa) => `CV_X(${isa})`);
   const shim = compile("napi", "napi", [`-I${napiHeaders}`, `-DCV_ISAS=${list.join(" ")}`]);

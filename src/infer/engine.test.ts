@@ -116,7 +116,7 @@ test("an error of one request is its own", async () => {
     ...greedy(4),
     logitBias: new Map(Array.from({ length: 64 }, (_, id) => [id, Number.NEGATIVE_INFINITY])),
   });
-  await expect(bad.next()).rejects.toMatchObject({ code: "diverged" });
+  await expect(bad.next()).rejects.toMatchObject({ code: "usage", message: "logitBias forbids every token" });
   expect(await good).toEqual(await alone(prompts[0], greedy(4)));
   await engine.dispose();
   expect(() => engine.add(prompts[0], greedy(1))).toThrow("disposed");

@@ -126,7 +126,11 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       call(kernel) {
         settings[0] = isaPlace;
         settings[1] = threads;
-        addon.call(kernel);
+        try {
+          addon.call(kernel);
+        } catch (cause) {
+          throw scratchError(cause);
+        }
       },
     }),
     routing: routingKernels({
@@ -165,6 +169,13 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       addon.release();
     },
   };
+}
+
+/** Of a kernel that found no memory to work in. */
+function scratchError(cause: unknown): unknown {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code !== "CONCLAVE_MEMORY") return cause;
+  return new ConclaveError("memory", `a kernel: no memory for ${message} bytes to work in`, { cause });
 }
 
 function newStorage(addon: Addon, bytes: number): NativeStorage {
