@@ -5,14 +5,45 @@
 
 namespace CV_ISA {
 
+CV_INLINE float sum8(f32x8 v) {
+  float a[8];
+  memcpy(a, &v, 32);
+  return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+}
+
+// out[m] = one row of weights times row m of x [kM, k], in f32.
+template <class F, int kM>
+CV_INLINE void dot_blocks(const uint8_t* b, const float* x, int64_t k, float* out) {
+  f32x8 acc[kM];
+  CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = f32x8{};
+  Head<F::kScales> h;
+  for (int64_t p = 0; p < k; p += F::kElements, b += F::kBytes) {
+    F::head(b, h);
+    CV_UNROLL for (int i = 0; i < F::kElements / 32; i++) {
+      f32x8 v[4];
+      values_of_part<F>(b, h, i, v);
+      CV_UNROLL for (int m = 0; m < kM; m++) {
+        const float* at = x + m * k + p + 32 * i;
+        f32x8 sum = v[0] * load_bytes<f32x8>(at);
+        CV_UNROLL for (int e = 1; e < 4; e++) sum = fma8(v[e], load_bytes<f32x8>(at + 8 * e), sum);
+        acc[m] += sum;
+      }
+    }
+  }
+  CV_UNROLL for (int m = 0; m < kM; m++) out[m] = sum8(acc[m]);
+}
+
+// ---- rows in 8 bits -----------------------------------------------------------------------------------------
+// Eight weight rows at a time, the columns of the product: a lane is a column, so that nothing is summed across lanes, and what was
+// read and decoded once serves every row of x. Sums run in the order of k, whatever the number of rows.
+
+constexpr int kColumnLanes = 8, kMostRows = 8;
+
+#if !defined(__AVX2__)
 // Eight sums of four products each, of weights q and activations x (|x| at most 127).
 template <bool kSigned>
 CV_INLINE s32x8 dot4(u8x32 q, s8x32 x) {
-#if defined(__AVX2__)
-  __m256i a = (__m256i)q, b = (__m256i)x;
-  if (kSigned) b = _mm256_sign_epi8(b, a), a = _mm256_abs_epi8(a);
-  return (s32x8)_mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
   int8x16_t a[2], b[2];
   int32x4_t sums[2];
   memcpy(a, &q, 32), memcpy(b, &x, 32);
@@ -47,70 +78,104 @@ CV_INLINE s32x8 dot4(u8x32 q, s8x32 x) {
   return load_bytes<s32x8>(sums);
 #endif
 }
+#endif
 
-CV_INLINE float sum8(f32x8 v) {
-  float a[8];
-  memcpy(a, &v, 32);
-  return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+// For each column the sum of the products of 4 * kFours weights (lane c of q[d]: four of column c) with as many of a row of x.
+template <class F, int kFours>
+CV_INLINE s32x8 dot_fours(const s32x8* q, const int8_t* x) {
+  s32x8 sum = {};
+#if defined(__AVX2__)
+  // As many pairs of products as 16 bits hold are added up before they are widened.
+  constexpr int kFit = F::kSigned ? 1 : 32767 / (2 * 127 * ((1 << F::kBits) - 1)), kPairs = kFit >= kFours ? kFours : kFit >= 4 ? 4 : kFit >= 2 ? 2 : 1;
+  CV_UNROLL for (int d = 0; d < kFours; d += kPairs) {
+    __m256i pairs = _mm256_setzero_si256();
+    CV_UNROLL for (int e = d; e < d + kPairs; e++) {
+      __m256i a = (__m256i)q[e], b = _mm256_set1_epi32(load_bytes<int32_t>(x + 4 * e));
+      if (F::kSigned) b = _mm256_sign_epi8(b, a), a = _mm256_abs_epi8(a);
+      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(a, b));
+    }
+    sum += (s32x8)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  }
+#else
+  CV_UNROLL for (int d = 0; d < kFours; d++)
+    sum += dot4<F::kSigned>((u8x32)q[d], (s8x32)(load_bytes<int32_t>(x + 4 * d) - s32x8{}));
+#endif
+  return sum;
 }
 
-// out[m] = one row of weights times row m of x [kM, k], in f32.
-template <class F, int kM>
-CV_INLINE void dot_blocks(const uint8_t* b, const float* x, int64_t k, float* out) {
-  f32x8 acc[kM];
-  CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = f32x8{};
-  Head<F::kScales> h;
-  for (int64_t p = 0; p < k; p += F::kElements, b += F::kBytes) {
-    F::head(b, h);
-    CV_UNROLL for (int i = 0; i < F::kElements / 32; i++) {
-      f32x8 v[4];
-      values_of_part<F>(b, h, i, v);
-      CV_UNROLL for (int m = 0; m < kM; m++) {
-        const float* at = x + m * k + p + 32 * i;
-        f32x8 sum = v[0] * load_bytes<f32x8>(at);
-        CV_UNROLL for (int e = 1; e < 4; e++) sum = fma8(v[e], load_bytes<f32x8>(at + 8 * e), sum);
-        acc[m] += sum;
+// The scales of a block of each of eight columns, and what its elements are off by: lane c is column c's.
+template <class F>
+struct ColumnHeads {
+  static constexpr int kEach = F::kScales == 16 ? 2 : 1;  // for every 32 elements
+  static constexpr bool kOffset = F::kMin || F::kCenter != 0;
+  f32x8 scale[F::kScales], offset[F::kScales];
+
+  CV_MEMBER void read(const uint8_t* b, int64_t stride) {
+    if constexpr (F::kScales == 1) {
+      scale[0] = F::scales(b, stride);
+      if (F::kMin) offset[0] = halves_of_columns(b + 2, stride);
+    } else {
+      Head<F::kScales> h[8];
+      for (int c = 0; c < 8; c++) F::head(b + c * stride, h[c]);
+      for (int at = 0; at < F::kScales; at += 8) {
+        gather(h[0].scale + at, sizeof h[0], scale + at);
+        if (F::kMin) gather(h[0].min + at, sizeof h[0], offset + at);
       }
     }
+    if (F::kCenter) CV_UNROLL for (int i = 0; i < F::kScales; i++) offset[i] = scale[i] * splat8(-F::kCenter);
   }
-  CV_UNROLL for (int m = 0; m < kM; m++) out[m] = sum8(acc[m]);
-}
 
-// The same for rows in 8 bits.
-template <class F, int kM>
-CV_INLINE void dot_blocks(const uint8_t* b, const Rows8& x, float* out) {
-  constexpr int kParts = F::kElements / 32, kEach = F::kScales / kParts;  // scales for every 32 elements: 1 or 2
-  f32x8 acc[kM], shift[kM];  // shift: of the minima, or of the centre that was not taken from q
-  float shift1[kM];
-  CV_UNROLL for (int m = 0; m < kM; m++) acc[m] = shift[m] = f32x8{}, shift1[m] = 0;
-  Head<F::kScales> h;
-  for (int64_t block = 0; block < x.k / F::kElements; block++, b += F::kBytes) {
-    F::head(b, h);
-    const float* offset = F::kMin ? h.min : h.scale;
+ private:
+  CV_MEMBER static void gather(const float* from, int64_t bytes, f32x8* to) {
+    s32x8 v[8];
+    CV_UNROLL for (int c = 0; c < 8; c++) v[c] = load_bytes<s32x8>((const char*)from + c * bytes);
+    transpose8(v);
+    memcpy(to, v, sizeof v);
+  }
+};
+
+// out[m * ld + c] = column c (weights at b + c * stride) times row m of x, for `columns` of eight columns and kRows rows; where that
+// is 0, for `many`. The columns after these are asked for meanwhile.
+template <class F, int kRows>
+[[gnu::noinline]] static void dot_columns(const uint8_t* b, int64_t stride, const Rows8& x, int many, float* out, int64_t ld,
+                                          int64_t columns) {
+  typedef ColumnHeads<F> Heads;
+  constexpr int kParts = F::kElements / 32;
+  const int64_t parts = x.k / 32;
+  const uint8_t* next = b + kColumnLanes * stride;
+  f32x8 acc[kRows > 0 ? kRows : kMostRows] = {};
+  Heads heads;
+  for (int64_t p = 0; p < parts; p += kParts, b += F::kBytes) {
+    for (int line = 0; line < kColumnLanes * F::kBytes; line += 64) __builtin_prefetch(next + line);
+    next += kColumnLanes * F::kBytes;
+    heads.read(b, stride);
     CV_UNROLL for (int i = 0; i < kParts; i++) {
-      const u8x32 q = F::whole(b, i);
-      const int64_t part = block * kParts + i;
-      CV_UNROLL for (int m = 0; m < kM; m++) {
-        const s32x8 dots = dot4<F::kSigned>(q, load_bytes<s8x32>(x.q + m * x.k + 32 * part));
-        const float unit = x.scale[m * (x.k / 32) + part];
-        f32x8 scale = splat8(h.scale[kEach * i] * unit);
-        if (kEach == 2)
-          scale = __builtin_shufflevector(scale, splat8(h.scale[2 * i + 1] * unit), 0, 1, 2, 3, 12, 13, 14, 15);
-        acc[m] = fma8(__builtin_convertvector(dots, f32x8), scale, acc[m]);
-      }
-    }
-    if (F::kMin || F::kCenter) CV_UNROLL for (int m = 0; m < kM; m++) {
-      if (F::kScales == 1) shift1[m] += offset[0] * x.sum32[m * (x.k / 32) + block];
-      for (int s = 0; s + 8 <= F::kScales; s += 8) {
-        const float* sums = F::kScales == 8 ? x.sum32 + m * (x.k / 32) + 8 * block : x.sum16 + m * (x.k / 16) + 16 * block + s;
-        shift[m] = fma8(load_bytes<f32x8>(offset + s), load_bytes<f32x8>(sums), shift[m]);
-      }
+      s32x8 q[8];
+      F::columns(b, stride, i, q);
+      const f32x8* scale = heads.scale + Heads::kEach * i;
+      const f32x8* offset = heads.offset + Heads::kEach * i;
+      auto add_row = [&](int m) __attribute__((always_inline)) {
+        const int64_t at = m * parts + p + i;
+        const int8_t* from = x.q + 32 * at;
+        const f32x8 unit = splat8(x.scale[at]);
+        f32x8 sum = acc[m];
+        if constexpr (Heads::kEach == 1) {
+          sum = fma8(__builtin_convertvector(dot_fours<F, 8>(q, from), f32x8), scale[0] * unit, sum);
+          if (Heads::kOffset) sum = fma8(offset[0], splat8(x.sum32[at]), sum);
+        } else {
+          CV_UNROLL for (int half = 0; half < 2; half++) {
+            const s32x8 dots = dot_fours<F, 4>(q + 4 * half, from + 16 * half);
+            sum = fma8(__builtin_convertvector(dots, f32x8), scale[half] * unit, sum);
+            sum = fma8(offset[half], splat8(x.sum16[2 * at + half]), sum);
+          }
+        }
+        acc[m] = sum;
+      };
+      if constexpr (kRows > 0) CV_UNROLL for (int m = 0; m < kRows; m++) add_row(m);
+      else for (int m = 0; m < many; m++) add_row(m);
     }
   }
-  CV_UNROLL for (int m = 0; m < kM; m++) {
-    const float shifted = F::kScales == 1 ? shift1[m] : sum8(shift[m]);
-    out[m] = sum8(acc[m]) + (F::kMin ? shifted : -F::kCenter * shifted);
-  }
+  for (int m = 0; m < (kRows > 0 ? kRows : many); m++) memcpy(out + m * ld, &acc[m], columns * sizeof(float));
 }
 
 }  // namespace CV_ISA

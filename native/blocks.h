@@ -109,50 +109,113 @@ CV_INLINE s8x32 look_up(const int8_t* table, u8x32 q) {
 #endif
 }
 
+// Lane c of v[d] becomes lane d of v[c].
+CV_INLINE void transpose8(s32x8 (&v)[8]) {
+  s32x8 t[8];
+  CV_UNROLL for (int i = 0; i < 8; i += 2) {
+    t[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    t[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  CV_UNROLL for (int i = 0; i < 8; i += 4) CV_UNROLL for (int j = 0; j < 2; j++) {
+    v[i + 2 * j] = __builtin_shufflevector(t[i + j], t[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    v[i + 2 * j + 1] = __builtin_shufflevector(t[i + j], t[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  CV_UNROLL for (int i = 0; i < 4; i++) {
+    const s32x8 low = v[i], high = v[i + 4];
+    v[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11);
+    v[i + 4] = __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
 // What a block says of all its elements.
 template <int kScales>
 struct Head { float scale[kScales], min[kScales]; };
 
+// Elements 32 * i and up of a block of each of eight columns (weight rows), `stride` bytes apart: lane c of q[d] holds four, 4 * d and
+// up, of column c.
+template <class F>
+CV_INLINE void whole_of_columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) {
+  CV_UNROLL for (int c = 0; c < 8; c++) q[c] = (s32x8)F::whole(b + c * stride, i);
+  transpose8(q);
+}
+
+// The same of elements that are halves of 16 bytes, the low halves first: moved before they are taken apart.
+CV_INLINE void nibbles_of_columns(const uint8_t* b, int64_t stride, s32x8 (&q)[8]) {
+  typedef int32_t s32x4 __attribute__((vector_size(16)));
+  s32x8 v[4], t[4];
+  CV_UNROLL for (int c = 0; c < 4; c++)
+    v[c] = __builtin_shufflevector(load_bytes<s32x4>(b + c * stride), load_bytes<s32x4>(b + (c + 4) * stride), 0, 1, 2, 3, 4, 5, 6, 7);
+  CV_UNROLL for (int i = 0; i < 4; i += 2) {
+    t[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    t[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  CV_UNROLL for (int j = 0; j < 2; j++) {
+    v[2 * j] = __builtin_shufflevector(t[j], t[j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    v[2 * j + 1] = __builtin_shufflevector(t[j], t[j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  CV_UNROLL for (int d = 0; d < 4; d++) q[d] = (s32x8)bits_of<4>((u8x32)v[d], 0), q[d + 4] = (s32x8)bits_of<4>((u8x32)v[d], 4);
+}
+
+// An f16 of each of eight columns, `stride` bytes apart.
+CV_INLINE f32x8 halves_of_columns(const uint8_t* b, int64_t stride) {
+#if defined(__F16C__)
+  auto at = [=](int c) { return load_bytes<int16_t>(b + c * stride); };
+  return (f32x8)_mm256_cvtph_ps(_mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0)));
+#else
+  f32x8 v;
+  CV_UNROLL for (int c = 0; c < 8; c++) v[c] = half_at(b + c * stride);
+  return v;
+#endif
+}
+
 struct Block32 {
   static constexpr int kElements = 32, kScales = 1, kCenter = 0, kBits = 4;
   static constexpr bool kSigned = false, kMin = false;
+  CV_MEMBER static f32x8 scales(const uint8_t* b, int64_t stride) { return halves_of_columns(b, stride); }
 };
 
 struct Q4_0 : Block32 {
   static constexpr int kBytes = 18, kCenter = 8;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 2); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int, s32x8 (&q)[8]) { nibbles_of_columns(b + 2, stride, q); }
 };
 struct Q4_1 : Block32 {
   static constexpr int kBytes = 20;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b), h.min[0] = half_at(b + 2); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 4); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int, s32x8 (&q)[8]) { nibbles_of_columns(b + 4, stride, q); }
 };
 struct Q5_0 : Block32 {
   static constexpr int kBytes = 22, kCenter = 16, kBits = 5;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 6) | spread(word_at(b + 2), 16); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q5_0>(b, stride, i, q); }
 };
 struct Q5_1 : Block32 {
   static constexpr int kBytes = 24, kBits = 5;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b), h.min[0] = half_at(b + 2); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return nibbles(b + 8) | spread(word_at(b + 4), 16); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q5_1>(b, stride, i, q); }
 };
 struct Q8_0 : Block32 {
   static constexpr int kBytes = 34, kBits = 8;
   static constexpr bool kSigned = true;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return load_bytes<u8x32>(b + 2); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q8_0>(b, stride, i, q); }
 };
 struct Iq4Nl : Block32 {
   static constexpr int kBytes = 18;
   static constexpr bool kSigned = true;
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) { h.scale[0] = half_at(b); }
-  CV_MEMBER static u8x32 whole(const uint8_t* b, int) {
-    static constexpr int8_t levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-    return (u8x32)look_up(levels, nibbles(b + 2));
+  static constexpr int8_t kLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return (u8x32)look_up(kLevels, nibbles(b + 2)); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int, s32x8 (&q)[8]) {
+    nibbles_of_columns(b + 2, stride, q);
+    CV_UNROLL for (int d = 0; d < 8; d++) q[d] = (s32x8)look_up(kLevels, (u8x32)q[d]);
   }
 };
 struct Mxfp4 : Block32 {
@@ -163,9 +226,17 @@ struct Mxfp4 : Block32 {
     uint32_t bits = b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23;
     memcpy(&h.scale[0], &bits, 4);
   }
-  CV_MEMBER static u8x32 whole(const uint8_t* b, int) {
-    static constexpr int8_t levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    return (u8x32)look_up(levels, nibbles(b + 1));
+  CV_MEMBER static f32x8 scales(const uint8_t* b, int64_t stride) {
+    f32x8 v;
+    Head<1> h;
+    CV_UNROLL for (int c = 0; c < 8; c++) head(b + c * stride, h), v[c] = h.scale[0];
+    return v;
+  }
+  static constexpr int8_t kLevels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  CV_MEMBER static u8x32 whole(const uint8_t* b, int) { return (u8x32)look_up(kLevels, nibbles(b + 1)); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int, s32x8 (&q)[8]) {
+    nibbles_of_columns(b + 1, stride, q);
+    CV_UNROLL for (int d = 0; d < 8; d++) q[d] = (s32x8)look_up(kLevels, (u8x32)q[d]);
   }
 };
 
@@ -194,6 +265,7 @@ struct Q2K : Block256 {
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
     return bits_of<2>(load_bytes<u8x32>(b + 16 + i / 4 * 32), i % 4 * 2);
   }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q2K>(b, stride, i, q); }
 };
 struct Q3K : Block256 {
   static constexpr int kBytes = 110, kCenter = 4, kBits = 3;
@@ -210,6 +282,7 @@ struct Q3K : Block256 {
     u8x32 low = bits_of<2>(load_bytes<u8x32>(b + 32 + i / 4 * 32), i % 4 * 2);
     return low | (bits_of<1>(load_bytes<u8x32>(b), i) << 2);
   }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q3K>(b, stride, i, q); }
 };
 
 // The 6-bit scales and minima of q4_k and q5_k: eight of each in 12 bytes.
@@ -229,6 +302,7 @@ struct Q4K : Block256 {
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
     return bits_of<4>(load_bytes<u8x32>(b + 16 + i / 2 * 32), i % 2 * 4);
   }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q4K>(b, stride, i, q); }
 };
 struct Q5K : Block256 {
   static constexpr int kBytes = 176, kScales = 8, kBits = 5;
@@ -238,6 +312,7 @@ struct Q5K : Block256 {
     u8x32 low = bits_of<4>(load_bytes<u8x32>(b + 48 + i / 2 * 32), i % 2 * 4);
     return low | (bits_of<1>(load_bytes<u8x32>(b + 16), i) << 4);
   }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q5K>(b, stride, i, q); }
 };
 struct Q6K : Block256 {
   static constexpr int kBytes = 210, kCenter = 32, kBits = 6;
@@ -252,6 +327,7 @@ struct Q6K : Block256 {
     u8x32 low = bits_of<4>(load_bytes<u8x32>(b + i / 4 * 64 + i % 2 * 32), i / 2 % 2 * 4);
     return low | (bits_of<2>(load_bytes<u8x32>(b + 128 + i / 4 * 32), i % 4 * 2) << 4);
   }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q6K>(b, stride, i, q); }
 };
 
 // v = elements 32*i and up of a block.

@@ -16,6 +16,8 @@ static void thin_dots(const float* a, const T* b, int64_t ldb, int64_t k, int64_
   CV_UNROLL for (int i = 0; i < kM * kJ; i++) acc[i] = vf{};
   int64_t p = 0;
   for (; p + W <= k; p += W) {
+    if (p * sizeof(T) % 64 == 0)  // the rows after these, early: they are too short for the machine to foresee
+      CV_UNROLL for (int j = 0; j < kJ; j++) __builtin_prefetch(row[j] + kJ * ldb + p);
     vf y[kJ];
     CV_UNROLL for (int j = 0; j < kJ; j++) y[j] = load_as<kRound>(row[j] + p);
     CV_UNROLL for (int i = 0; i < kM; i++) {

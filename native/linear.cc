@@ -14,7 +14,7 @@ namespace CV_ISA {
 namespace linear_ {
 
 constexpr int64_t kFewRows = 8;             // of a group, streamed
-constexpr int64_t kFewRowsInBlocks = 8;     // the same where the other way is in whole numbers
+constexpr int64_t kFewRowsInBlocks = kMostRows;  // the same where the other way is in whole numbers
 constexpr int64_t kTaskBytes = 32 << 10;    // of weights: a few microseconds
 constexpr int64_t kInlineBytes = 32 << 10;  // of a whole call: less is not worth a second thread
 
@@ -71,12 +71,22 @@ template <int kM>
       CV_UNROLL for (int m = 0; m < kM; m++) out[m * c.n + i] = sums[m];
     }
   };
+  if constexpr (kM != 2)  // two rows are taken one by one: a variant less to compile for each format
+    with_format(dtype, [&](auto f) { each([&](const uint8_t* at, float* sums) { dot_blocks<decltype(f), kM>(at, x, c.k, sums); }); });
+}
+
+// The same for any rows in 8 bits. What is left of eight columns is taken one by one: the lanes of each are then all the same.
+void stream_bytes(const Call& c, cv::DType dtype, const uint8_t* w, const Stream& s, int64_t j, int64_t columns) {
+  const int64_t bytes = row_bytes(dtype, c.k);
+  const Rows8 rows = c.bytes->at(s.row);
+  float* out = c.out + s.row * c.n + j;
   with_format(dtype, [&](auto f) {
     typedef decltype(f) F;
-    if constexpr (kM != 2)  // two exact rows are taken one by one: a variant less to compile for each format
-      if (!c.bytes) return each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, x, c.k, sums); });
-    const Rows8 rows = c.bytes->at(row);
-    each([&](const uint8_t* at, float* sums) { dot_blocks<F, kM>(at, rows, sums); });
+    constexpr int kTwo = F::kElements == 32 ? 2 : 0;  // of larger blocks a variant less to compile
+    auto* const dot = s.rows == 1 ? dot_columns<F, 1> : s.rows == 2 ? dot_columns<F, kTwo> : dot_columns<F, 0>;
+    int64_t i = 0;
+    for (; i + kColumnLanes <= columns; i += kColumnLanes) dot(w + i * bytes, bytes, rows, (int)s.rows, out + i, c.n, kColumnLanes);
+    for (; i < columns; i++) dot(w + i * bytes, 0, rows, (int)s.rows, out + i, c.n, 1);
   });
 }
 
@@ -84,10 +94,10 @@ template <int kM>
 void stream(const Call& c, const Stream& s, int64_t j, int64_t columns) {
   const cv::Buf& w = c.a.w[s.group * c.parts + j / c.piece];
   const uint8_t* from = w.as<uint8_t>() + j % c.piece * row_bytes(w.dtype(), c.k);
+  if (c.bytes && is_blocks(w.dtype())) return stream_bytes(c, w.dtype(), from, s, j, columns);
   int64_t r = 0;
   for (; r + 4 <= s.rows; r += 4) stream_rows<4>(c, w.dtype(), from, s.row + r, j, columns);
-  const bool by_two = c.bytes || !format_of(w.dtype());
-  for (; by_two && r + 2 <= s.rows; r += 2) stream_rows<2>(c, w.dtype(), from, s.row + r, j, columns);
+  for (; !format_of(w.dtype()) && r + 2 <= s.rows; r += 2) stream_rows<2>(c, w.dtype(), from, s.row + r, j, columns);
   for (; r < s.rows; r++) stream_rows<1>(c, w.dtype(), from, s.row + r, j, columns);
 }
 
@@ -134,7 +144,7 @@ struct Work {
     call.bytes = streams8 ? &bytes : nullptr;
 
     const int64_t row_size = row_bytes(call.a.w[0].dtype(), k);
-    const int64_t columns = least(kThinColumns, most(1, kTaskBytes / most(1, row_size)));
+    const int64_t columns = least(kThinColumns, most(1, kTaskBytes / most(1, kColumnLanes * row_size)) * kColumnLanes);
     const int64_t tasks_piece = ceil_div(call.piece, columns), tasks_group = call.parts * tasks_piece;
     const int64_t products = blocks.cut(), tasks = products + count * tasks_group;
     auto task = [&](float* memory, int64_t t) {
