@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import { fileError } from "../formats/files.ts";
 import { benchCommand } from "./bench/index.ts";
 import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -47,7 +48,11 @@ for (const command of [program, ...program.commands, ...program.commands.flatMap
 }
 
 // A reader that stops early (`| head`) is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  reportError(fileError("writing", "the output", error), program.opts().debug === true);
+  process.exit(1);
+});
 
 try {
   await program.parseAsync();

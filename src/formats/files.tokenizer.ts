@@ -1,39 +1,43 @@
 import { basename, join } from "node:path";
-import { fail } from "../errors.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { readChatTemplate, readGgufChatTemplate } from "./chat-template-files.ts";
 import { writeFileAtomic } from "./files.atomic.ts";
 import { openGgufFile } from "./files.gguf.ts";
-import { pathExists, readText, readTextIfThere } from "./files.read.ts";
+import { pathExists, readBytes, readText, readTextIfThere } from "./files.read.ts";
 import { isGgufPath } from "./gguf/split.ts";
 import { readGgufTokenizer, type TokenizerMetadata } from "./tokenizer/gguf.ts";
 import { tokenizerFiles } from "./tokenizer/hugging-face.ts";
 import { readTokenizer } from "./tokenizer/read.ts";
+import { sentencePieceMetadata } from "./tokenizer/sentencepiece-model.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { BpeModel } from "./tokenizer/train.ts";
 
+/** What tells of a vocabulary in a model folder; the first goes before the second. */
+const vocabularyFiles = ["tokenizer.json", "tokenizer.model"] as const;
+
 /** Whether a model folder or .gguf file comes with a tokenizer. */
 export async function hasTokenizer(path: string): Promise<boolean> {
-  if (!isGgufPath(path)) return await pathExists(join(path, "tokenizer.json"));
+  if (!isGgufPath(path))
+    return (await Promise.all(vocabularyFiles.map((file) => pathExists(join(path, file))))).includes(true);
   return await withMetadata(path, (metadata) => metadata.get("tokenizer.ggml.model") !== undefined);
 }
 
 /**
- * Loads the tokenizer of a model: of a folder its tokenizer.json and, where it is there, tokenizer_config.json; of a
- * .gguf file its own vocabulary.
+ * Loads the tokenizer of a model: of a folder its tokenizer.json, or else its tokenizer.model (SentencePiece), with tokenizer_config.json
+ * where it is there; of a .gguf file its own vocabulary.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   if (isGgufPath(path))
     return await withMetadata(path, (metadata) => readGgufTokenizer(metadata, basename(path)));
-  const file = join(path, "tokenizer.json");
-  if (!(await pathExists(file)) && (await pathExists(join(path, "tokenizer.model"))))
-    fail(
-      "tokenizer",
-      `${path} holds a tokenizer.model and no tokenizer.json`,
-      "convert it: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes a tokenizer.json",
-    );
+  const [file, model] = vocabularyFiles.map((name) => join(path, name)) as [string, string];
   const config = (await readTextIfThere(join(path, "tokenizer_config.json"))) ?? "{}";
-  return readTokenizer({ tokenizer: await readText(file), config }, file);
+  if ((await pathExists(file)) || !(await pathExists(model)))
+    return readTokenizer({ tokenizer: await readText(file), config }, file);
+  const added = await readTextIfThere(join(path, "added_tokens.json"));
+  return readGgufTokenizer(
+    sentencePieceMetadata({ model: await readBytes(model), config, added }, model),
+    model,
+  );
 }
 
 /** Loads the chat template of a model folder or .gguf file; undefined where it has none. */

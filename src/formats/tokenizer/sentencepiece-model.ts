@@ -1,0 +1,188 @@
+/**
+ * tokenizer.model, SentencePiece's own file (a protocol buffer: sentencepiece_model.proto), as the metadata that a GGUF file holds of
+ * it: what llama.cpp's converter writes. Llama 2 and the models of its time often come with nothing else.
+ */
+import * as z from "zod";
+import { fail } from "../../errors.ts";
+import { parseJson } from "../json.ts";
+import type { TokenizerMetadata } from "./gguf.ts";
+import { pieceKinds } from "./sentencepiece.ts";
+
+export interface SentencePieceFiles {
+  /** tokenizer.model */
+  readonly model: Uint8Array;
+  /** tokenizer_config.json */
+  readonly config?: string;
+  /** added_tokens.json, which older models have: ids by text. */
+  readonly added?: string;
+}
+
+const tokenText = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
+const configSchema = z.looseObject({
+  add_bos_token: z.boolean().nullish(),
+  add_eos_token: z.boolean().nullish(),
+  bos_token: tokenText,
+  eos_token: tokenText,
+  added_tokens_decoder: z
+    .record(z.string(), z.looseObject({ content: z.string(), special: z.boolean().optional() }))
+    .optional(),
+});
+type Config = z.infer<typeof configSchema>;
+
+/** Errors: "tokenizer" for a damaged file, and for a vocabulary that is no BPE or changes texts before it cuts them. */
+export function sentencePieceMetadata(files: SentencePieceFiles, name: string): TokenizerMetadata {
+  const { pieces, trainer, normaliser } = readModel(files.model, name);
+  checkSupported(trainer, normaliser, name);
+  const config = configSchema.safeParse(parseJson(files.config ?? "{}", "tokenizer_config.json"));
+  if (!config.success)
+    fail("tokenizer", `tokenizer_config.json: ${z.prettifyError(config.error).split("\n")[0]}`);
+  const tokens = pieces.map(({ text }) => text);
+  const kinds = pieces.map(({ kind }) => kind);
+  for (const [id, { text, special }] of addedTokens(config.data, files.added)) {
+    if (id > tokens.length)
+      fail(
+        "tokenizer",
+        `${name}: the added token ${JSON.stringify(text)} has the id ${id}, after ${tokens.length - 1}`,
+      );
+    if (id < pieces.length) continue; // said a second time
+    tokens[id] = text;
+    kinds[id] = special ? pieceKinds.control : pieceKinds.userDefined;
+  }
+  const scores = new Float32Array(tokens.length);
+  scores.set(pieces.map(({ score }) => score));
+  const idOf = (token: z.infer<typeof tokenText>, usual: number): number | undefined => {
+    const id = token ? tokens.indexOf(typeof token === "string" ? token : token.content) : usual;
+    return id >= 0 ? id : undefined;
+  };
+  const keys = {
+    model: "llama",
+    tokens,
+    scores,
+    token_type: Int32Array.from(kinds),
+    bos_token_id: idOf(config.data.bos_token, trainer.int(41, 1)),
+    eos_token_id: idOf(config.data.eos_token, trainer.int(42, 2)),
+    add_bos_token: config.data.add_bos_token ?? true,
+    add_eos_token: config.data.add_eos_token ?? false,
+    add_space_prefix: normaliser.int(3, 1) === 1,
+  };
+  return new Map(Object.entries(keys).map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
+}
+
+interface Piece {
+  readonly text: string;
+  readonly score: number;
+  readonly kind: number;
+}
+
+function readModel(
+  bytes: Uint8Array,
+  name: string,
+): { pieces: Piece[]; trainer: Message; normaliser: Message } {
+  const model = new Message(bytes, name);
+  const pieces = model.all(1).map((bytes) => {
+    const piece = new Message(bytes, name);
+    return { text: piece.text(1), score: piece.float(2), kind: piece.int(3, pieceKinds.normal) };
+  });
+  if (pieces.length === 0) fail("tokenizer", `${name} holds no pieces`, "fetch the file again");
+  const part = (field: number): Message => new Message(model.all(field).at(-1) ?? new Uint8Array(0), name);
+  return { pieces, trainer: part(2), normaliser: part(3) };
+}
+
+const bpe = 2;
+
+/** What SentencePiece can do and Llama's vocabularies do not ask for. */
+function checkSupported(trainer: Message, normaliser: Message, name: string): void {
+  const faults = [
+    [trainer.int(3, 1) !== bpe, "is no BPE"],
+    [trainer.int(24, 0) === 1, "puts spaces after words"],
+    [(normaliser.all(2)[0]?.length ?? 0) > 0, "normalises characters"],
+    [normaliser.int(4, 1) === 1, "removes spaces"],
+    [normaliser.int(5, 1) !== 1, "does not mark spaces"],
+  ] as const;
+  const fault = faults.find(([is]) => is);
+  if (fault)
+    fail(
+      "tokenizer",
+      `${name}: the vocabulary ${fault[1]}, which is read from a tokenizer.json only`,
+      "convert it: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes one",
+    );
+}
+
+/** Tokens beside the vocabulary, by id, in the order of ids. */
+function addedTokens(
+  config: Config,
+  added: string | undefined,
+): [number, { text: string; special: boolean }][] {
+  const old = z.record(z.string(), z.int()).safeParse(parseJson(added ?? "{}", "added_tokens.json"));
+  if (!old.success) fail("tokenizer", "added_tokens.json does not hold ids by text");
+  const found = new Map(Object.entries(old.data).map(([text, id]) => [id, { text, special: true }]));
+  for (const [id, { content, special = false }] of Object.entries(config.added_tokens_decoder ?? {}))
+    found.set(Number(id), { text: content, special });
+  return [...found].sort(([a], [b]) => a - b);
+}
+
+/** The fields of a protocol buffer's message, by number. */
+class Message {
+  private readonly fields = new Map<number, (number | Uint8Array)[]>();
+  private readonly bytes: Uint8Array;
+  private readonly name: string;
+  private at = 0;
+
+  constructor(bytes: Uint8Array, name: string) {
+    this.bytes = bytes;
+    this.name = name;
+    while (this.at < bytes.length) {
+      const tag = this.varint();
+      const field = Math.floor(tag / 8);
+      const value = this.value(tag % 8);
+      const same = this.fields.get(field);
+      if (same) same.push(value);
+      else this.fields.set(field, [value]);
+    }
+  }
+
+  all(field: number): Uint8Array[] {
+    return (this.fields.get(field) ?? []).map((value) =>
+      typeof value === "number" ? this.damaged() : value,
+    );
+  }
+
+  int(field: number, absent: number): number {
+    const value = this.fields.get(field)?.at(-1) ?? absent;
+    return typeof value === "number" ? value | 0 : this.damaged();
+  }
+
+  float(field: number): number {
+    const bytes = this.all(field).at(-1);
+    if (bytes === undefined) return 0;
+    return bytes.length === 4 ? new DataView(bytes.slice().buffer).getFloat32(0, true) : this.damaged();
+  }
+
+  text(field: number): string {
+    return new TextDecoder().decode(this.all(field).at(-1));
+  }
+
+  /** By its wire type: 0 a number, 1 and 5 eight and four bytes, 2 bytes with their length before them. */
+  private value(wire: number): number | Uint8Array {
+    if (wire === 0) return this.varint();
+    const length = wire === 1 ? 8 : wire === 5 ? 4 : wire === 2 ? this.varint() : this.damaged();
+    if (this.at + length > this.bytes.length) this.damaged();
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  /** Of numbers beyond 32 bits, such as negative ones, the lower 32. */
+  private varint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = this.bytes[this.at++] ?? this.damaged();
+      if (shift < 32) value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value >>> 0;
+    }
+    return this.damaged();
+  }
+
+  private damaged(): never {
+    return fail("tokenizer", `${this.name} is no SentencePiece model, or damaged`, "fetch the file again");
+  }
+}
