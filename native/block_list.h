@@ -26,7 +26,7 @@ class BlockList {
 
   void add(const BlockProduct& product) {
     products_[length_++] = product;
-    with_format(product.dtype, [&](auto f) { (Integers<decltype(f)>::kBytes ? wants8_ : wants16_) = true; });
+    (in_bytes(product.dtype) ? wants8_ : wants16_) = true;
   }
   bool wants8() const { return wants8_; }
   bool wants16() const { return wants16_; }

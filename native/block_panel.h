@@ -38,6 +38,10 @@ struct Integers {
   typedef typename Either<kBytes, int8_t, int16_t>::Type Activation;
 };
 
+static bool in_bytes(cv::DType dtype) {
+  return with_format(dtype, [](auto f) { return Integers<decltype(f)>::kBytes; });
+}
+
 // 8 x 8 units of 32 bits, moved, never computed with: rows become columns.
 CV_INLINE void transpose_units(v8f (&v)[8]) {
 #if CV_WIDTH >= 8
@@ -81,7 +85,11 @@ template <class F>
   constexpr int kScalesOf32 = 32 / I::kEach;
   Head<F::kScales> heads[NR] = {};
   for (int64_t block = 0; block < depth / F::kElements; block++, w += F::kBytes) {
-    for (int64_t c = 0; c < columns; c++) F::head(w + c * row_bytes, heads[c]);
+    for (int64_t c = 0; c < columns; c++) {
+      F::head(w + c * row_bytes, heads[c]);
+      // Of the next panel: short rows, read side by side, are more than the machine foresees.
+      for (int byte = 0; byte < F::kBytes; byte += 64) __builtin_prefetch(w + (NR + c) * row_bytes + byte);
+    }
     for (int i = 0; i < F::kElements / 32; i++, panel += kScalesOf32 * I::kScaledBytes) {
       for (int s = 0; s < kScalesOf32; s++) {
         float* scales = (float*)(panel + s * I::kScaledBytes);

@@ -77,6 +77,17 @@ export function weightBytes({ floats, ints }: Numbers, dtype: DType, n: number):
   return bytes;
 }
 
+/** The same with every byte but the floats of a block set to `fill`: for the largest sums that there are. */
+export function filledBytes(source: Numbers, dtype: DType, n: number, fill: number): Uint8Array {
+  const bytes = weightBytes(source, dtype, n);
+  const block = blockOf(dtype);
+  const kept = new Set([
+    ...(halves[dtype] ?? []).flatMap((at) => [at, at + 1]),
+    ...(dtype === "mxfp4" ? [0] : []),
+  ]);
+  return bytes.map((byte, i) => (kept.has(i % block.bytes) ? byte : fill));
+}
+
 /** The largest value of a block whose scales are 1. */
 function mostOf(dtype: DType): number {
   const { elements } = blockOf(dtype);

@@ -1,4 +1,4 @@
-import { bytesOf, type DType, weightDTypes } from "../../../src/kernels/abi.ts";
+import { blockOf, bytesOf, type DType, weightDTypes } from "../../../src/kernels/abi.ts";
 import {
   type Case,
   exact,
@@ -10,7 +10,7 @@ import {
   type Tolerance,
   weights,
 } from "../harness.ts";
-import { numbers, unevenOffsets, weightBytes } from "../inputs.ts";
+import { filledBytes, numbers, unevenOffsets, weightBytes } from "../inputs.ts";
 
 const source = numbers(31);
 const { floats, ints } = source;
@@ -66,7 +66,7 @@ const ofEveryDtype = weightDTypes.flatMap((dtype) =>
   shapes.flatMap((shape) => [false, true].map((fast) => linear([dtype], shape, fast))),
 );
 
-/** k of 32, of one and a half vectors, of nothing at all; more weights than a task, than a thread. */
+/** k of 32, of one and a half vectors, of nothing at all, of more than is packed at once; more weights than a task, than a thread. */
 const odd: readonly [DType, Shape][] = [
   ["f32", { rows: 9, spare: 1, groups: 2, parts: 1, piece: 7, k: 19 }],
   ["bf16", { rows: 3, spare: 0, groups: 1, parts: 1, piece: 7, k: 19, whole: true }],
@@ -76,6 +76,11 @@ const odd: readonly [DType, Shape][] = [
   ["q4_0", { rows: 15, spare: 0, groups: 3, parts: 1, piece: 17, k: 32 }],
   ["mxfp4", { rows: 40, spare: 0, groups: 1, parts: 2, piece: 17, k: 1056, whole: true }],
   ["q8_0", { rows: 20, spare: 1, groups: 1, parts: 2, piece: 35, k: 2080 }],
+  ["q4_0", { rows: 20, spare: 1, groups: 1, parts: 2, piece: 35, k: 2080 }],
+  ["q5_1", { rows: 11, spare: 0, groups: 1, parts: 1, piece: 17, k: 1056, whole: true }],
+  ["q2_k", { rows: 13, spare: 2, groups: 2, parts: 1, piece: 5, k: 1280 }],
+  ["q5_0", { rows: 530, spare: 0, groups: 1, parts: 1, piece: 21, k: 64, whole: true }],
+  ["q4_1", { rows: 40, spare: 0, groups: 3, parts: 1, piece: 150, k: 32 }],
   ["q8_0", { rows: 5, spare: 5, groups: 3, parts: 1, piece: 4, k: 32 }],
   ["q8_0", { rows: 0, spare: 0, groups: 2, parts: 1, piece: 4, k: 32 }],
 ];
@@ -83,16 +88,51 @@ const odd: readonly [DType, Shape][] = [
 const mixed = [false, true].map((fast) =>
   linear(["q4_k", "q6_k"], { rows: 5, spare: 0, groups: 3, parts: 2, piece: 9, k: 256 }, fast),
 );
+/** Pieces of words, of bytes and of floats beside each other, groups of many rows and of few. */
+const beside = linear(
+  ["q8_0", "q4_k", "f16", "q6_k", "bf16"],
+  { rows: 60, spare: 1, groups: 5, parts: 3, piece: 9, k: 512 },
+  true,
+);
+
+/** The largest sums: rows that round without a rest, of the largest whole numbers, times weights at either end of theirs. */
+const largest = weightDTypes
+  .filter((dtype) => blockOf(dtype).elements > 1)
+  .flatMap((dtype) =>
+    [0x00, 0x7f, 0x80, 0xff].map((fill) => {
+      const [rows, n, k] = [12, 18, 256];
+      const args = { offsets: null, out: output(rows * n), rows, groups: 1, n, k, fast: true };
+      return kernelCase(
+        "linear",
+        `${dtype} of bytes ${fill}, rows of one size, fast`,
+        {
+          x: input(Float64Array.from({ length: rows * k }, (_, i) => (i < (rows / 2) * k ? 1 : -1))),
+          w: [weights(dtype, filledBytes(source, dtype, n * k, fill))],
+          ...args,
+        },
+        { abs: 0, rel: 2e-5 }, // what would not fit is lost by the thousand
+      );
+    }),
+  );
 
 /** A NaN in a row that is rounded shows in all that the row gives, and in nothing else. */
-const notANumber = (["q8_0", "q4_0", "q4_k"] as const).map((dtype) => {
-  const [rows, n, k] = [2, 5, 256];
+const notANumber = (["q8_0", "q4_0", "q4_k"] as const).flatMap((dtype) =>
+  [2, 12].map((rows) => rowWithNaN(dtype, rows)),
+);
+
+function rowWithNaN(dtype: DType, rows: number): Case {
+  const [n, k] = [5, 256];
   const x_RK = floats(rows * k);
   x_RK[k + 40] = NaN;
   const args = { offsets: null, out: output(rows * n), rows, groups: 1, n, k, fast: true };
   const w = [weights(dtype, weightBytes(source, dtype, n * k))];
-  return kernelCase("linear", `${dtype}, a row with a NaN, fast`, { x: input(x_RK), w, ...args }, rounded(k));
-});
+  return kernelCase(
+    "linear",
+    `${dtype}, ${rows} rows, one with a NaN, fast`,
+    { x: input(x_RK), w, ...args },
+    rounded(k),
+  );
+}
 
 /** Rows of weights, decoded to the last bit. */
 const gathers = weightDTypes
@@ -136,6 +176,8 @@ export const linearCases: readonly Case[] = [
   ...ofEveryDtype,
   ...odd.flatMap(([dtype, shape]) => [false, true].map((fast) => linear([dtype], shape, fast))),
   ...mixed,
+  beside,
+  ...largest,
   ...notANumber,
   ...gathers,
   everyHalf,
