@@ -1,17 +1,20 @@
 /**
  * Whether Conclave and llama.cpp write the same tokens: node bench/peers/agree.mjs MODEL.gguf... [--prompts 100] [--tokens 32] [--length 16]
+ *     [--text FILE --tokenizer FOLDER]
  *
- * Greedy tokens after random prompts. F32 and F16 files must agree in every token. For weights in blocks both sides round rows to 8 bits
+ * Greedy tokens after random prompts, or after pieces of a text. F32 and F16 files must agree in every token. For weights in blocks both sides round rows to 8 bits
  * in ways of their own: there the first token counts, and both are held against exact arithmetic (our f32 mode: the weights' own values,
  * f32 products): how often each picks its token, and how far each one's logits are from its, as a share of the logits' own spread.
  *
  * All of ours runs first, and its threads have ended before llama.cpp's begin. Both take as many threads as there are CPUs: llama.cpp's own
  * choice is 4 at least, and where there are 2 its threads then wait for each other half a second a token.
  */
+import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { loadTokenizer } from "../../dist/formats/files.js";
 import { generate, logits } from "../../dist/infer/index.js";
 import { selectKernels } from "../../dist/kernels/index.js";
 import { loadModel } from "../../dist/models/index.js";
@@ -23,6 +26,8 @@ const { values: flags, positionals: files } = parseArgs({
     prompts: { type: "string", default: "100" },
     tokens: { type: "string", default: "32" },
     length: { type: "string", default: "16" },
+    text: { type: "string" },
+    tokenizer: { type: "string" },
   },
 });
 const [promptCount, tokenCount, length] = ["prompts", "tokens", "length"].map((name) => Number(flags[name]));
@@ -37,7 +42,12 @@ function hasBlocks(model) {
   return false;
 }
 
-function promptsFor(vocabulary) {
+async function promptsFor(vocabulary) {
+  if (flags.text) {
+    const ids = [...(await loadTokenizer(flags.tokenizer)).encode(readFileSync(flags.text, "utf8"))];
+    const apart = Math.floor((ids.length - length) / promptCount);
+    return Array.from({ length: promptCount }, (_, i) => ids.slice(i * apart, i * apart + length));
+  }
   let state = 7;
   const random = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -59,7 +69,7 @@ async function runOurs(device, file) {
   const model = await loadModel(file, device);
   const inBlocks = hasBlocks(model);
   const { vocabulary } = model.config;
-  const prompts = promptsFor(vocabulary);
+  const prompts = await promptsFor(vocabulary);
   const made = [];
   for (const prompt of prompts) {
     const one = { prompt };
