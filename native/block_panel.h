@@ -38,7 +38,7 @@ struct Integers {
   typedef typename Either<kBytes, int8_t, int16_t>::Type Activation;
 };
 
-static bool in_bytes(cv::DType dtype) {
+static inline bool in_bytes(cv::DType dtype) {
   return with_format(dtype, [](auto f) { return Integers<decltype(f)>::kBytes; });
 }
 
