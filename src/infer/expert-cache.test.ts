@@ -10,7 +10,7 @@ import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { type Decoder, loadModel, MixtralModel, saveModel } from "../models/index.ts";
 import { type MoeLayer, parseRoutingSpec, type TokenRoute } from "../moe/index.ts";
 import { materialise } from "../nn/index.ts";
-import { context, Device, type Tap } from "../tensor/index.ts";
+import { context, Device, type Tap, tensor } from "../tensor/index.ts";
 import { ExpertCache } from "./expert-cache.ts";
 import { generate } from "./generate.ts";
 
@@ -86,6 +86,30 @@ describe.skipIf(kernels === null)("an expert cache", () => {
       expect(soon.filter((at) => told.includes(`done ${at}`))).toEqual([]);
     });
     expect(asked).toBeGreaterThan(0);
+    model.dispose();
+  });
+
+  test("nor of what is there and about to run", async () => {
+    const told: string[] = [];
+    const { mapping } = kernels!;
+    const advise: FileMapping["advise"] = (...args) => void told.push(args[3]);
+    const device = new Device({ ...kernels!, mapping: { ...mapping!, advise } });
+    const model = await loadModel(folder, device);
+    const [first] = layersOf(model);
+    const size = [...first.experts.tensors()].reduce((sum, [, own]) => sum + 4 * own.size, 0);
+    const expert = size / first.experts.count;
+    const cache = new ExpertCache([first], device, 3 * expert);
+    const chosen = (...ids: number[]): void => {
+      const kept_TK = tensor(device, Int32Array.from(ids), [ids.length, 1]);
+      cache.tap("moe.route", 0, { by: "token", spec: first.router.spec, kept_TK } as TokenRoute);
+      kept_TK.dispose();
+    };
+    chosen(3);
+    chosen(0, 1, 2, 3); // more than fit, and the last is the longest unused
+    expect(told).not.toContain("done");
+    expect(cache.figures).toMatchObject({ used: 5, hits: 1, bytesRead: 4 * expert, bytesHeld: 3 * expert });
+    chosen(0);
+    expect(told).toContain("done");
     model.dispose();
   });
 

@@ -50,8 +50,8 @@ export class ExpertCache {
   private readonly experts = new Map<number, readonly Expert[]>();
   /** Longest unused first. */
   private readonly held = new Set<Expert>();
-  /** Run by the layer under way, and not kept. */
-  private readonly passing: Expert[] = [];
+  /** Run by the layer under way beyond what the budget keeps: they leave when it is done. */
+  private readonly passing = new Set<Expert>();
   /** What the layer under way routes. */
   private input_TD: Tensor | null = null;
   /** What was foreseen for a layer and was not there. */
@@ -89,20 +89,22 @@ export class ExpertCache {
   readonly tap: Tap = (name, layer, value) => {
     if (name === "moe.input") this.input_TD = value as Tensor;
     if (name !== "moe.route") return;
-    this.use(layer, value as Route);
-    if (this.input_TD) this.foresee(layer, this.input_TD); // after what this layer waits for
+    const room = this.use(layer, value as Route);
+    if (this.input_TD) this.foresee(layer, this.input_TD, room); // after what this layer waits for
     this.input_TD = null;
   };
 
   /**
    * Asks for what a layer is about to run, in the order that it runs them. Of more than the budget holds, as a long prompt takes, the
    * rest are read as the layer comes to them, and leave when it is done: to ask for them would drive out the first before they are used.
+   * Gives the bytes of the budget that it leaves.
    */
-  private use(layer: number, route: Route): void {
+  private use(layer: number, route: Route): number {
     const experts = this.experts.get(layer)!;
     const chosen = this.chosen(route);
     this.judge(layer, chosen);
-    for (const expert of this.passing.splice(0)) if (!this.held.has(expert)) this.advise(expert, "done");
+    for (const expert of this.passing) if (!this.held.has(expert)) this.advise(expert, "done");
+    this.passing.clear();
     let room = this.budget;
     for (const id of [...chosen].sort((a, b) => a - b)) {
       const expert = experts[id]!;
@@ -114,16 +116,17 @@ export class ExpertCache {
       expert.foreseen = false;
       room -= expert.bytes;
       if (room >= 0) this.hold(expert);
-      else if (!this.held.has(expert)) {
-        this.passing.push(expert);
-        this.counts.bytesRead += expert.bytes;
+      else {
+        this.passing.add(expert);
+        if (!this.held.has(expert)) this.counts.bytesRead += expert.bytes;
       }
     }
     this.shrink();
+    return room;
   }
 
   /** Asks for what the layer after `layer` will likely choose for x_TD: of few tokens, since many choose nearly all. */
-  private foresee(layer: number, x_TD: Tensor): void {
+  private foresee(layer: number, x_TD: Tensor, room: number): void {
     const next = this.layers[this.layers.findIndex(({ router }) => router.layer === layer) + 1];
     if (next === undefined) return;
     const { router } = next;
@@ -137,7 +140,7 @@ export class ExpertCache {
     const missing = new Set([...chosen].filter((id) => !this.held.has(experts[id]!)));
     this.foreseen.set(router.layer, missing);
     // It must not drive out what this layer is about to use.
-    if (isTrial || chosen.size * experts[0]!.bytes > this.budget / 2) return;
+    if (isTrial || chosen.size * experts[0]!.bytes > room) return;
     for (const id of chosen) {
       this.hold(experts[id]!);
       if (missing.has(id)) experts[id]!.foreseen = true;
@@ -179,7 +182,7 @@ export class ExpertCache {
       this.held.delete(expert);
       expert.foreseen = false;
       this.counts.bytesHeld -= expert.bytes;
-      this.advise(expert, "done");
+      if (!this.passing.has(expert)) this.advise(expert, "done"); // else it is about to run
     }
   }
 
