@@ -96,7 +96,7 @@ function summary(files: readonly { readonly path: string }[]): string {
 /** Whether a path stays inside the folder it is joined to, on every system. */
 function isInside(path: string): boolean {
   const parts = path.split("/");
-  const control = [...path].some((character) => character < " ");
+  const control = [...path].some((character) => character < " " || (character > "~" && character < "\u00a0"));
   return (
     !control && !/[\\:]/.test(path) && parts.every((part) => part !== "" && part !== "." && part !== "..")
   );

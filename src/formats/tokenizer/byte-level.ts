@@ -79,7 +79,8 @@ function escapeControl(character: string): string {
   if (character === "\r") return "\\r";
   if (character === "\t") return "\\t";
   const code = character.codePointAt(0)!;
-  return code < 0x20 || code === 0x7f ? hex(code) : character;
+  const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0);
+  return isControl ? Array.from(new TextEncoder().encode(character), hex).join("") : character;
 }
 
 function hex(byte: number): string {

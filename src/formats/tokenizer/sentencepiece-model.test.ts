@@ -44,6 +44,8 @@ test("tokens beside the vocabulary, and what begins and ends a text, are as toke
   const ids = [...tokenizer.encode("<|im_start|>", { addSpecial: true })];
   expect(ids).toEqual([size, size + 1]);
   expect(tokenizer.endIds).toContain(size + 1);
+  const nowhere = JSON.stringify({ added_tokens_decoder: { first: { content: "<x>" } } });
+  expect(() => read({ config: nowhere })).toThrow('the added token "<x>" has the id NaN');
   const gap = JSON.stringify({ "<x>": size + 5 });
   expect(() => read({ added: gap })).toThrow(
     `the added token "<x>" has the id ${size + 5}, after ${size - 1}`,
@@ -63,6 +65,16 @@ test("a file that is cut off or damaged is an error of its own, wherever it ends
       }
   }
   expect(() => read({ model: new Uint8Array(0) })).toThrow("holds no pieces");
+  expect(() => read({ model: new Uint8Array(2 ** 26) })).toThrow("it has 67108864 bytes");
+});
+
+test("a byte order mark is a piece like any other", () => {
+  const mark = "\ufeff";
+  const bytes = new TextEncoder().encode(mark);
+  const tokenizer = read({
+    model: Uint8Array.from([...model, 0x0a, 2 + bytes.length, 0x0a, bytes.length, ...bytes]),
+  });
+  expect([...tokenizer.encode(`a${mark}`)].at(-1)).toBe(golden.size);
 });
 
 test("what Llama's vocabularies do not do is refused by name", () => {

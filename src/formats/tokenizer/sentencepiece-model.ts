@@ -39,7 +39,7 @@ export function sentencePieceMetadata(files: SentencePieceFiles, name: string): 
   const tokens = pieces.map(({ text }) => text);
   const kinds = pieces.map(({ kind }) => kind);
   for (const [id, { text, special }] of addedTokens(config.data, files.added)) {
-    if (id > tokens.length)
+    if (!(Number.isInteger(id) && id >= 0 && id <= tokens.length))
       fail(
         "tokenizer",
         `${name}: the added token ${JSON.stringify(text)} has the id ${id}, after ${tokens.length - 1}`,
@@ -78,6 +78,12 @@ function readModel(
   bytes: Uint8Array,
   name: string,
 ): { pieces: Piece[]; trainer: Message; normaliser: Message } {
+  if (bytes.length > mostBytes)
+    fail(
+      "tokenizer",
+      `${name} is no SentencePiece model: it has ${bytes.length} bytes`,
+      "fetch the file again",
+    );
   const model = new Message(bytes, name);
   const pieces = model.all(1).map((bytes) => {
     const piece = new Message(bytes, name);
@@ -87,6 +93,9 @@ function readModel(
   const part = (field: number): Message => new Message(model.all(field).at(-1) ?? new Uint8Array(0), name);
   return { pieces, trainer: part(2), normaliser: part(3) };
 }
+
+/** Bytes of a tokenizer.model, of which a quarter of a million pieces take 5 MB: what a damaged one unfolds to stays bounded. */
+const mostBytes = 2 ** 25;
 
 const bpe = 2;
 
@@ -159,7 +168,7 @@ class Message {
   }
 
   text(field: number): string {
-    return new TextDecoder().decode(this.all(field).at(-1));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.all(field).at(-1)); // a piece may be U+FEFF
   }
 
   /** By its wire type: 0 a number, 1 and 5 eight and four bytes, 2 bytes with their length before them. */

@@ -101,6 +101,7 @@ test("tokens are shown readably", () => {
   expect(readable(Uint8Array.of(0x82, 0xc0, 0x80, 0x07, 0xed, 0xa0, 0x80))).toBe(
     "<0x82><0xC0><0x80><0x07><0xED><0xA0><0x80>",
   );
+  expect(readable(new TextEncoder().encode("\u009b31m\u00a1"))).toBe("<0xC2><0x9B>31m¡");
 });
 
 test("a stream holds a character back until it is whole", () => {
