@@ -36,9 +36,6 @@ const isasOf = {
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
 
-/** Whose kernels a set takes, but for the products. */
-const baseOf = (own) => own?.find((flag) => flag.startsWith("-DCV_BASE="))?.slice("-DCV_BASE=".length);
-
 const testSets = ["wide", "amx_emulated"];
 
 /** All of them, without those for tests, or those that CONCLAVE_BUILD_ISAS lists: a change to a kernel is tried sooner on one. */

@@ -154,14 +154,21 @@ class Talk {
     lines.close();
   }
 
-  /** Does what a line says; false when it ends the talk. On a terminal a failure is told and the talk goes on. */
+  /**
+   * Does what a line says; false when it ends the talk. On a terminal a failure is told and the talk goes on. In a pipe so does that of a
+   * command, since the questions after it do not hang on it, and shows in the exit code; that of a question ends it.
+   */
   private async take(line: string): Promise<boolean> {
     if (line === "/quit" || line === "/exit") return false;
     try {
       if (line.startsWith("/")) await this.obey(line);
       else if (line !== "") await this.ask(line);
     } catch (error) {
-      if (!this.watched || !(error instanceof ConclaveError)) throw error;
+      if (!(error instanceof ConclaveError)) throw error;
+      if (!this.watched) {
+        if (!line.startsWith("/")) throw error;
+        process.exitCode = error.exit;
+      }
       reportError(error, false);
     }
     return true;
@@ -174,12 +181,8 @@ class Talk {
     else if (word === "system") this.chat.reset(rest);
     else if (word === "retry") await this.ask(this.chat.takeBack());
     else if (word === "save" && rest !== "") await this.save(rest);
-    else
-      fail(
-        "usage",
-        `/${word}${word === "save" ? " takes a file" : ": there is no such command"}`,
-        "/help lists them",
-      );
+    else if (word === "save") fail("usage", "/save takes a file", "/save talk.json");
+    else fail("usage", `/${word}: there is no such command`, "/help lists them");
   }
 
   private async save(file: string): Promise<void> {

@@ -1,10 +1,11 @@
-import { fail } from "../errors.ts";
+import { ConclaveError, fail } from "../errors.ts";
 import { hasTokenizer, loadTokenizer } from "../formats/files.ts";
 import type { Tokenizer } from "../formats/index.ts";
 import { blockOf } from "../kernels/abi.ts";
 import { type Decoder, loadModel } from "../models/index.ts";
 import type { Device, Precision } from "../tensor/index.ts";
 import { idList } from "./options.ts";
+import { harmless, remark } from "./output.ts";
 
 export { resolveModel } from "./resolve-model.ts";
 
@@ -50,13 +51,24 @@ export async function promptIds(
   if ((prompt === undefined) === (ids === undefined))
     fail("usage", "give either a prompt or --ids, and not both");
   if (ids !== undefined) {
-    const tokenizer = (await hasTokenizer(path)) ? await loadTokenizer(path) : null;
-    return { ids: idList(ids), tokenizer };
+    return { ids: idList(ids), tokenizer: await readableTokenizer(path) };
   }
   const tokenizer = await loadTokenizer(path);
   const encoded = [...tokenizer.encode(prompt ?? "", { addSpecial: true })];
   if (encoded.length === 0) fail("usage", "the prompt is empty");
   return { ids: encoded, tokenizer };
+}
+
+/** The tokenizer, for a prompt of ids: null where there is none, and where it is of a kind that is not read, which is said. */
+async function readableTokenizer(path: string): Promise<Tokenizer | null> {
+  if (!(await hasTokenizer(path))) return null;
+  try {
+    return await loadTokenizer(path);
+  } catch (error) {
+    if (!(error instanceof ConclaveError && error.code === "tokenizer")) throw error;
+    remark(`ids without text: ${harmless(error.message, process.stderr)}`);
+    return null;
+  }
 }
 
 /** The label of a text's tokens: a model that routes by label needs one, and no other takes it. */

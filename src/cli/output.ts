@@ -8,15 +8,17 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/**
- * Writes a model's text to stdout. On a terminal control characters other than newline and tab are spelled out, \x1b, since what they do
- * there (move, colour, answer, set the clipboard) is not for a model to choose; into a file or pipe the text goes as it is.
- */
+/** Writes a model's text to stdout. */
 export function writeModelText(text: string, stream: NodeJS.WriteStream = process.stdout): void {
-  stream.write(stream.isTTY ? spelled(text) : text);
+  stream.write(harmless(text, stream));
 }
 
-function spelled(text: string): string {
+/**
+ * A text that a model, a file or the hub made, for `stream`. On a terminal control characters other than newline and tab are spelled out,
+ * \x1b, since what they do there (move, colour, answer, set the clipboard) is not for these to choose; into a file or pipe it goes as it is.
+ */
+export function harmless(text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  if (!stream.isTTY) return text;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones that are looked for
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => {
     return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
@@ -52,8 +54,9 @@ export function reportError(error: unknown, debug: boolean): void {
       ? error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ")
       : String(error);
   if (message === "(outputHelp)") return;
-  remark(`${pc.red("error:")} ${message}`);
-  if (error instanceof ConclaveError) remark(`${pc.dim("to mend:")} ${error.remedy}`);
+  remark(`${pc.red("error:")} ${harmless(message, process.stderr)}`);
+  if (error instanceof ConclaveError)
+    remark(`${pc.dim("to mend:")} ${harmless(error.remedy, process.stderr)}`);
   else if (error instanceof CommanderError)
     remark(`${pc.dim("to mend:")} run the command with --help to see what it takes`);
   else if (!debug)

@@ -1,6 +1,6 @@
 import pc from "picocolors";
 import type { ReportData } from "../inspect/index.ts";
-import { commandLine, duration, grouped, print, short, table } from "./output.ts";
+import { commandLine, duration, grouped, harmless, print, short, table } from "./output.ts";
 import type { RunSummary } from "./run-report.ts";
 
 const tokensShown = 8;
@@ -39,7 +39,9 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
   const all = ["all text", "", ...domains.map((domain) => percent(shareOf(domain))), ""];
   print("of each expert's tokens, the share from each domain");
   print(leftLast(["layer.expert", "load", ...domains, "most typical tokens"], [all, ...experts]));
-  print(`\n${pc.bold("sample")}  ${pc.dim(summary.sample.prompt)}${summary.sample.text}\n`);
+  print(
+    `\n${pc.bold("sample")}  ${pc.dim(harmless(summary.sample.prompt))}${harmless(summary.sample.text)}\n`,
+  );
   for (const notice of report.notices) print(`${pc.yellow("collapse alarm:")} ${notice}`);
   print(
     `${grouped(summary.tokensPerSecond)} tokens/s, trained in ${duration(summary.seconds.train)} on ${summary.kernels}`,

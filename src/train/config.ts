@@ -191,7 +191,7 @@ function withRoomAfterWarmup(merged: Json, given: Json): Json {
   const { steps, optimizer } = merged;
   if (holds(given, ["optimizer", "warmup"]) || typeof steps !== "number" || !isObject(optimizer))
     return merged;
-  const warmup = Math.min(Number(optimizer.warmup), Math.floor(steps / 2));
+  const warmup = Math.min(Number(optimizer.warmup), Math.max(0, Math.floor(steps / 2)));
   return { ...merged, optimizer: { ...optimizer, warmup } };
 }
 

@@ -180,6 +180,19 @@ describe("a trained run", () => {
     );
     expect(JSON.parse(plain.stdout).ids).toEqual(answers[0].ids);
 
+    const mistaken = await piped(
+      "/save\n/nothing\nThe ship\n",
+      {},
+      ...chat,
+      "--template",
+      "talk.jinja",
+      "--json",
+    );
+    expect(mistaken.code).toBe(2);
+    for (const said of ["/save takes a file", "/nothing: there is no such command"])
+      expect(mistaken.stderr).toContain(said);
+    expect(JSON.parse(mistaken.stdout).ids).toHaveLength(6);
+
     const refused = await piped("hi\n", {}, ...chat);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/run has no chat template/);
