@@ -62,7 +62,7 @@ function named<File extends { readonly path: string }>(
 
 /** The first part of a split GGUF model stands for all of its parts. */
 function withParts(path: string): string {
-  return path.replace(/-00001-of-(\d{5})\.gguf$/, "-?????-of-$1.gguf");
+  return path.replace(/-00001-of-(\d{5}\.gguf)$/i, "-?????-of-$1");
 }
 
 /** As the shell and Hugging Face's libraries read them; * crosses folders. */

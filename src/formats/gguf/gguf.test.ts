@@ -260,6 +260,12 @@ test("split files are read as one, and only together", async () => {
   expect([...toFloat32("F32", await store.read("t4"))]).toEqual([4, 4, 4, 4]);
 
   const second = "split-00002-of-00003.gguf";
+  const asked: string[] = [];
+  await openGgufParts(await openPart(first), "split-00001-of-00003.GGUF", (name) => {
+    asked.push(name);
+    return openPart(name.replace(".GGUF", ".gguf"));
+  });
+  expect(asked).toEqual(["split-00002-of-00003.GGUF", "split-00003-of-00003.GGUF"]);
   await expect(openGgufParts(await openPart(second), second, openPart)).rejects.toMatchObject({
     code: "usage",
     remedy: `give the first part, ${first}`,

@@ -4,7 +4,7 @@ import type { ByteSource } from "../source.ts";
 import { type StoredTensor, storeOf, type TensorStore } from "../store.ts";
 import { type GgufStore, openGguf } from "./read.ts";
 
-const shardName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
+const shardName = /^(.*)-(\d{5})-of-(\d{5})(\.gguf)$/is;
 
 /**
  * Opens a GGUF model by its first file; the others are asked for by name where it says that it is split.
@@ -22,10 +22,10 @@ export async function openGgufParts(
   const head = await openGguf(first);
   const count = head.gguf.number("split.count") ?? 1;
   if (count <= 1) return head;
-  const stem = stemOf(first.name, firstName, count, head.gguf.number("split.no") ?? 0);
+  const [stem, ending] = stemOf(first.name, firstName, count, head.gguf.number("split.no") ?? 0);
   const parts: [name: string, GgufStore][] = [[firstName, head]];
   for (let part = 1; part < count; part++) {
-    const name = partName(stem, part, count);
+    const name = partName(stem, part, count, ending);
     const store = await openGguf(await open(name));
     if (store.gguf.number("split.no") !== part || store.gguf.number("split.count") !== count)
       fail("file-damaged", `${name} does not say that it is part ${part + 1} of ${count}`);
@@ -34,9 +34,9 @@ export async function openGgufParts(
   return join(first.name, head, parts);
 }
 
-function partName(stem: string, part: number, count: number): string {
+function partName(stem: string, part: number, count: number, ending = ".gguf"): string {
   const digits = (number: number): string => String(number).padStart(5, "0");
-  return `${stem}-${digits(part + 1)}-of-${digits(count)}.gguf`;
+  return `${stem}-${digits(part + 1)}-of-${digits(count)}${ending}`;
 }
 
 /** Whether a path is that of a GGUF file, by its ending in letters of either case. */
@@ -44,21 +44,27 @@ export function isGgufPath(path: string): boolean {
   return /\.gguf$/i.test(path);
 }
 
-function stemOf(source: string, name: string, count: number, part: number): string {
+/** What the names of all parts begin and end with. */
+function stemOf(
+  source: string,
+  name: string,
+  count: number,
+  part: number,
+): readonly [stem: string, ending: string] {
   const match = shardName.exec(name);
   if (!match || Number(match[3]) !== count)
     fail(
       "file-damaged",
       `${source} is one of ${count} parts; its name should end in ${partName("", part, count)}`,
     );
-  const stem = match![1]!;
+  const [, stem, , , ending] = match! as unknown as [string, string, string, string, string];
   if (part !== 0)
     fail(
       "usage",
       `${source} is part ${part + 1} of ${count}`,
-      `give the first part, ${partName(stem, 0, count)}`,
+      `give the first part, ${partName(stem, 0, count, ending)}`,
     );
-  return stem;
+  return [stem, ending];
 }
 
 function join(source: string, head: GgufStore, parts: readonly [name: string, GgufStore][]): GgufStore {
