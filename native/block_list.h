@@ -55,10 +55,10 @@ class BlockList {
   }
 
  private:
-  static constexpr int64_t kTileColumns = 128, kTileRows = 512;
-  static constexpr int64_t kSlab = 1024;                                 // elements of k packed at once, of bytes; half as many words
-  static constexpr int64_t kSlabBytes = kSlab + kSlab / 16 * 4;          // a column of a panel takes at most
-  static constexpr int64_t kBlockRows = 96 / MR * MR;                   // of a slab: a part of L2
+  static constexpr int64_t kTileColumns = 128;
+  static constexpr int64_t kSlab = 1024;                         // elements of k packed at once, of bytes; half as many words
+  static constexpr int64_t kSlabBytes = kSlab + kSlab / 16 * 4;  // a column of a panel takes at most
+  static constexpr int64_t kBlockRows = 96 / MR * MR;            // of a slab: a part of L2
 
   int64_t tiles_of(const BlockProduct& p) const { return ceil_div(p.rows, kTileRows) * ceil_div(n_, tile_columns_); }
   int64_t count() const {

@@ -1,5 +1,5 @@
 // The block formats of weights (GGUF's), each described once: how 32 neighbouring elements lie in a block. Decoding, products with f32
-// and products with 8-bit activations are all written over that description. src/kernels/blocks says what is right.
+// and products with rows rounded to whole numbers are all written over that description. src/kernels/blocks says what is right.
 //
 // A format F has kElements a block of kBytes bytes and kScales scales, each for kElements / kScales elements. Element e is worth
 //   scale * (q - kCenter) + min,  q = whole(e): unsigned bytes, or signed where kSigned; min only where kMin. kBits: of q.
@@ -110,8 +110,9 @@ CV_INLINE s8x32 look_up(const int8_t* table, u8x32 q) {
 }
 
 // Lane c of v[d] becomes lane d of v[c].
-CV_INLINE void transpose8(s32x8 (&v)[8]) {
-  s32x8 t[8];
+template <class V>
+CV_INLINE void transpose8(V (&v)[8]) {
+  V t[8];
   CV_UNROLL for (int i = 0; i < 8; i += 2) {
     t[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
     t[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
@@ -121,7 +122,7 @@ CV_INLINE void transpose8(s32x8 (&v)[8]) {
     v[i + 2 * j + 1] = __builtin_shufflevector(t[i + j], t[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
   }
   CV_UNROLL for (int i = 0; i < 4; i++) {
-    const s32x8 low = v[i], high = v[i + 4];
+    const V low = v[i], high = v[i + 4];
     v[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11);
     v[i + 4] = __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
   }

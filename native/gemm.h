@@ -69,23 +69,7 @@ CV_INLINE void transpose(v4f (&v)[4]) {
   v[0] = __builtin_shufflevector(low, low2, 0, 1, 4, 5), v[1] = __builtin_shufflevector(low, low2, 2, 3, 6, 7);
   v[2] = __builtin_shufflevector(high, high2, 0, 1, 4, 5), v[3] = __builtin_shufflevector(high, high2, 2, 3, 6, 7);
 }
-CV_INLINE void transpose(v8f (&v)[8]) {
-  v8f pairs[8], fours[8];  // of neighbouring rows, in each half of a vector
-  CV_UNROLL for (int i = 0; i < 8; i += 2) {
-    pairs[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    pairs[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  CV_UNROLL for (int i = 0; i < 8; i += 4)
-    CV_UNROLL for (int j = 0; j < 2; j++) {
-      const v8f a = pairs[i + j], b = pairs[i + j + 2];
-      fours[i + 2 * j] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-      fours[i + 2 * j + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-  CV_UNROLL for (int i = 0; i < 4; i++) {
-    v[i] = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    v[i + 4] = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-  }
-}
+CV_INLINE void transpose(v8f (&v)[8]) { transpose8(v); }
 
 // What is transposed at once, in registers.
 #if CV_WIDTH >= 8

@@ -13,8 +13,7 @@
 namespace CV_ISA {
 namespace linear_ {
 
-constexpr int64_t kFewRows = 8;             // of a group, streamed
-constexpr int64_t kFewRowsInBlocks = kMostRows;  // the same where the other way is in whole numbers
+constexpr int64_t kFewRows = kMostRows;     // of a group, streamed
 constexpr int64_t kTaskBytes = 32 << 10;    // of weights: a few microseconds
 constexpr int64_t kInlineBytes = 32 << 10;  // of a whole call: less is not worth a second thread
 
@@ -131,7 +130,9 @@ struct Work {
     const int64_t k = call.k;
     bool streams8 = false;
     if (call.a.fast && k % 32 == 0)
-      for (int64_t s = 0; s < count; s++) streams8 |= is_blocks(call.a.w[streams[s].group * call.parts].dtype());
+      for (int64_t s = 0; s < count; s++)
+        for (int64_t part = 0; part < call.parts; part++)
+          streams8 |= is_blocks(call.a.w[streams[s].group * call.parts + part].dtype());
     const bool wants8 = streams8 || blocks.wants8(), wants16 = blocks.wants16();
     const int64_t padded = rows + MR;  // a strip's missing rows are read, for nothing
     Rows8 bytes(wants8 ? cv::scratch(2, Rows8::bytes(padded, k)) : nullptr, padded, k);
@@ -175,7 +176,7 @@ void linear(const cv::LinearArgs& a) {
   for (int64_t g = 0; g < groups; g++) {
     const int64_t row = offsets ? offsets[g] : 0, end = offsets ? offsets[g + 1] : rows;
     if (row == end) continue;
-    if (end - row > (call.in_integers(a.w[g * parts]) ? kFewRowsInBlocks : kFewRows)) add_products(list, blocks, call, g, row, end - row);
+    if (end - row > kFewRows) add_products(list, blocks, call, g, row, end - row);
     else streams[count++] = {g, row, end - row};
   }
   list.run();

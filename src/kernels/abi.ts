@@ -284,8 +284,8 @@ export const abi = {
   },
   /** out[r,j] = sum_p x[r,p] * w_g[j,p] for the rows of group g, offsets[g] to offsets[g+1] (i32 [groups+1], rising; null: one group of
    *  all rows); rows past the last are written as zeros. x, out f32. w holds groups * parts pieces, a group's together: each [n/parts, k]
-   *  of any dtype but i32, at any address (views into mapped files), k a multiple of its block. fast: x may be rounded to bf16, or to 8 bits
-   *  with a scale for every 32 elements; else sums of f32 products. */
+   *  of any dtype but i32, at any address (views into mapped files), k a multiple of its block. fast: x may be rounded to bf16, or to 8
+   *  or 16 bits with a scale for every 32 elements, otherwise for few rows of a group than for many; else sums of f32 products. */
   linear: {
     x: "buf",
     w: "bufs",

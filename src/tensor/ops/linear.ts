@@ -11,7 +11,7 @@ export interface LinearOptions {
   readonly offsets?: Tensor;
   /** G; default 1. */
   readonly groups?: number;
-  /** "bf16" lets the rows be rounded, to bf16 or to 8 bits with a scale for every 32; "f32" unless given. */
+  /** "bf16" lets the rows be rounded, to bf16 or to 8 or 16 bits with a scale for every 32; "f32" unless given. */
   readonly precision?: Precision;
 }
 
