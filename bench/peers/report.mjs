@@ -2,12 +2,15 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { plot } from "./plot.mjs";
 
-// Runs of different groups may lie in files of their own; the machine is that of the first.
+// A long run may be made in parts, each in a file of its own; the machine is that of the first.
 const files = process.argv.length > 2 ? process.argv.slice(2) : ["docs/performance/results.json"];
 const runs = files.map((file) => JSON.parse(readFileSync(file, "utf8")));
 const { date, machine, threads } = runs[0];
 const versions = Object.assign({}, ...runs.map((run) => run.versions));
-const results = Object.assign({}, ...runs.map((run) => run.results));
+const results = {};
+for (const run of runs)
+  for (const [group, cases] of Object.entries(run.results))
+    results[group] = [...(results[group] ?? []), ...cases];
 const docs = new URL("../../docs/", import.meta.url);
 mkdirSync(new URL("performance/", docs), { recursive: true });
 
