@@ -2,20 +2,13 @@
 //   slots[0] instruction set, slots[1] threads, slots[2...] the kernel's arguments in the abi table's order,
 // and calls call(kernel).
 #include <node_api.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-#endif
-
 #include <string.h>
 
 #include <string>
 
 #include "abi.h"
 #include "file_map.h"
+#include "machine.h"
 #include "pool_native.h"
 #include "runtime.h"
 
@@ -32,44 +25,8 @@ struct Isa {
   void (*const* kernels)(const double* slots);
 };
 
-#if defined(__x86_64__)
-// CPUID 1; clang before 18 has no name for it.
-bool has_f16c() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 29);
-}
-// The compiler's support library also asks the operating system (xgetbv) whether it saves the wide registers.
-[[maybe_unused]] bool runs_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-}
-[[maybe_unused]] bool runs_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && runs_avx2();
-}
-[[maybe_unused]] bool runs_amx() {
-#if defined(__linux__)
-  // CPUID 7: AMX-BF16 and AMX-TILE; XCR0: the operating system saves tiles; and it must be asked for them, once a process (they make
-  // every thread's saved state 8 KiB larger).
-  constexpr unsigned kAmx = 1u << 22 | 1u << 24, kSaved = 3u << 17;
-  constexpr long kRequestState = 0x1023, kTileData = 18;
-  unsigned a = 0, b = 0, c = 0, d = 0, low = 0, high = 0;
-  if (!runs_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kAmx) != kAmx) return false;
-  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));  // there, since AVX-512 runs
-  static const bool granted = (low & kSaved) == kSaved && syscall(SYS_arch_prctl, kRequestState, kTileData) == 0;
-  return granted;
-#else
-  return false;
-#endif
-}
-[[maybe_unused]] bool runs_amx_emulated() { return runs_avx2(); }
-[[maybe_unused]] bool runs_wide() { return runs_avx2(); }
-[[maybe_unused]] bool runs_sse2() { return true; }
-#else
-[[maybe_unused]] bool runs_neon() { return true; }
-#endif
-
 const Isa isas[] = {
-#define CV_X(name) {#name, runs_##name, name::kernels},
+#define CV_X(name) {#name, cv::runs_##name, name::kernels},
     CV_ISAS
 #undef CV_X
 };
@@ -247,9 +204,7 @@ void finalize(napi_env, void* data, void*) {
 }  // namespace
 
 NAPI_MODULE_INIT() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-#endif
+  cv::ask_machine();
   napi_set_instance_data(env, new Instance, finalize, nullptr);
   const struct {
     const char* name;

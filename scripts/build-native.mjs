@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { include_dir as napiHeaders } from "node-api-headers";
 import { kernelStamp, writeAbiHeader } from "./build-inputs.mjs";
 import { root } from "./install.mjs";
-import { isCurrent } from "./stamp.mjs";
+import { isCurrent, stamp } from "./stamp.mjs";
 
 const avx512 = [
   "-DCV_WIDTH=16",
@@ -38,11 +38,14 @@ const isasOf = {
 
 const testSets = ["wide", "amx_emulated"];
 
-/** All of them, without those for tests, or those that CONCLAVE_BUILD_ISAS lists: a change to a kernel is tried sooner on one. */
-function wantedIsas(isas, forTests) {
-  const wanted = process.env.CONCLAVE_BUILD_ISAS?.split(",");
-  const serves = (isa) => (wanted ? wanted.includes(isa) : forTests || !testSets.includes(isa));
-  return isas && Object.fromEntries(Object.entries(isas).filter(([isa]) => serves(isa)));
+function pick(isas, serves) {
+  return Object.fromEntries(Object.entries(isas).filter(([isa]) => serves(isa)));
+}
+
+/** What an instruction set's library is made of: itself, and the set whose kernels it takes where it has none. */
+function withBase(isas, isa) {
+  const base = isas[isa].find((flag) => flag.startsWith("-DCV_BASE="))?.split("=")[1];
+  return pick(isas, (name) => name === isa || name === base);
 }
 
 const common = [
@@ -83,7 +86,27 @@ void multiply() { asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm0"); }
 
 /** Without the sets that the compiler, or its assembler, is too old to know. */
 function knownIsas(compiler, isas) {
-  return Object.fromEntries(Object.entries(isas).filter(([, own]) => compiles(compiler, newest, own)));
+  return pick(isas, (isa) => compiles(compiler, newest, isas[isa]));
+}
+
+/**
+ * Those that this machine runs, asked of a small program that makes the checks of the add-on (native/machine.h) and is kept; none where
+ * it cannot be made or does not run.
+ */
+function isasRunHere(isas) {
+  const program = "build/machine";
+  const define = `-DCV_ISAS=${asList(isas)}`;
+  const inputs = stamp(["native/machine.h", "native/machine.cc"], [define]);
+  if (!isCurrent(program, inputs)) {
+    const compiler = findCompiler();
+    mkdirSync(join(root, "build"), { recursive: true });
+    const args = ["-std=c++17", define, "native/machine.cc", "-o", program];
+    if (!compiler || spawnSync(compiler, args, { cwd: root, stdio: "ignore" }).status !== 0) return {};
+    inputs.write(program);
+  }
+  const { stdout } = spawnSync(join(root, program), { encoding: "utf8" });
+  const names = stdout?.split("\n") ?? [];
+  return pick(isas, (isa) => names.includes(isa));
 }
 
 /** Runs commands, at most `limit` at a time; rejects with the first failure's output. */
@@ -128,10 +151,14 @@ function compileCommands(compiler, isas, flags) {
   const kernels = Object.entries(isas).map(([isa, own]) =>
     compile("isa", isa, ["-fno-rtti", `-DCV_ISA=${isa}`, ...own]),
   );
-  const list = Object.keys(isas).map((isa) => `CV_X(${isa})`);
-  const shim = compile("napi", "napi", [`-I${napiHeaders}`, `-DCV_ISAS=${list.join(" ")}`]);
+  const shim = compile("napi", "napi", [`-I${napiHeaders}`, `-DCV_ISAS=${asList(isas)}`]);
   return [...kernels, compile("pool_native", "pool_native", []), compile("file_map", "file_map", []), shim];
 }
+
+const asList = (isas) =>
+  Object.keys(isas)
+    .map((isa) => `CV_X(${isa})`)
+    .join(" ");
 
 const linkFlags =
   process.platform === "darwin"
@@ -139,36 +166,46 @@ const linkFlags =
     : ["-shared", "-pthread", "-static-libgcc", "-static-libstdc++", "-Wl,-z,nodelete"];
 
 /**
- * Builds the native kernels where this machine can. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance; CONCLAVE_BUILD_ISAS
- * limits the instruction sets.
+ * Builds the native kernels where this machine can: every instruction set, or with `only: "to-run"` the best that this machine runs, if
+ * a library with all of them is not there already. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance;
+ * CONCLAVE_BUILD_ISAS names the instruction sets instead.
  * @returns whether they are there now, and one line that says what happened
  */
-export async function buildNative({ forTests = true } = {}) {
+export async function buildNative({ only = "everything" } = {}) {
   const started = performance.now();
   const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
   const without = (reason) => {
     rmSync(join(root, file), { force: true }); // one of older sources would be loaded in WebAssembly's stead
     return { there: false, line: `native kernels: not built, WebAssembly will be used: ${reason}` };
   };
-  const isas = wantedIsas(isasOf[process.arch], forTests);
-  if (!isas || process.platform === "win32")
+  const listed = process.env.CONCLAVE_BUILD_ISAS?.split(",");
+  const every = isasOf[process.arch];
+  if (!every || process.platform === "win32")
     return without(`they are not made for ${process.platform}-${process.arch}`);
+  const isas = pick(every, (isa) => listed?.includes(isa) ?? true);
   const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
-  const inputs = kernelStamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(isas)]);
-  if (isCurrent(file, inputs)) return { there: true, line: "native kernels: already built" };
+  const stampFor = (sets) => kernelStamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(sets)]);
+  const already = { there: true, line: "native kernels: already built" };
+  if (isCurrent(file, stampFor(isas))) return already;
+  // SSE2, which any of them runs, takes three times as long to compile as AVX2.
+  const here = only === "to-run" && !listed ? isasRunHere(pick(isas, (isa) => !testSets.includes(isa))) : {};
+  const bestOnly = Object.keys(here).length > 0;
+  const inputs = stampFor(bestOnly ? { bestOf: here } : isas);
+  if (bestOnly && isCurrent(file, inputs)) return already;
   const compiler = findCompiler();
   if (!compiler)
     return without(`no C++ compiler found, GCC 12 or clang (${process.env.CXX ?? "c++, g++, clang++"})`);
+  const known = knownIsas(compiler, bestOnly ? here : isas);
+  const made = bestOnly ? withBase(known, Object.keys(known)[0]) : known;
 
   rmSync(join(root, objects), { recursive: true, force: true });
   for (const folder of [objects, "dist/native"]) mkdirSync(join(root, folder), { recursive: true });
   await writeAbiHeader();
-  const known = knownIsas(compiler, isas);
-  const commands = compileCommands(compiler, known, [...common, ...extra]);
-  const made = commands.map((command) => command.at(-1));
+  const commands = compileCommands(compiler, made, [...common, ...extra]);
+  const linked = commands.map((command) => command.at(-1));
   try {
     await runAll(commands, availableParallelism());
-    await runAll([[compiler, ...extra, ...linkFlags, ...made, "-o", `${file}.new`]], 1);
+    await runAll([[compiler, ...extra, ...linkFlags, ...linked, "-o", `${file}.new`]], 1);
   } catch (error) {
     console.error(error.message);
     return without(`${compiler} failed, see above`);
@@ -177,7 +214,9 @@ export async function buildNative({ forTests = true } = {}) {
   renameSync(join(root, `${file}.new`), join(root, file));
   inputs.write(file);
   const seconds = (performance.now() - started) / 1000;
-  const line = `native kernels: built with ${compiler} for ${Object.keys(known).join(", ")} (${seconds.toFixed(1)} s)`;
+  const names = Object.keys(made).join(", ");
+  const why = bestOnly ? ", for this machine alone" : "";
+  const line = `native kernels: built with ${compiler} for ${names}${why} (${seconds.toFixed(1)} s)`;
   return { there: true, line };
 }
 

@@ -28,8 +28,8 @@ function buildTypeScript() {
 }
 
 /**
- * Builds everything, or with `only: "to-run"` what this machine needs: native kernels without the sets that exist for tests, and
- * WebAssembly (minutes of compiling) only where the native ones could not be made, in the form that every engine runs.
+ * Builds everything, or with `only: "to-run"` what this machine needs: native kernels for the best instruction set
+ * that it runs, and WebAssembly (minutes of compiling) only where the native ones could not be made, in the form that every engine runs.
  */
 export async function build({ only = "everything" } = {}) {
   const began = performance.now();
@@ -37,9 +37,12 @@ export async function build({ only = "everything" } = {}) {
   const { buildNative } = await import("./build-native.mjs");
   const { buildWasm } = await import("./build-wasm.mjs");
   await buildTypeScript();
-  const native = await buildNative({ forTests: !toRun });
+  const native = await buildNative({ only });
   console.error(native.line);
-  if (native.there && toRun) console.error("wasm kernels: not needed here; npm run build makes them");
+  if (native.there && toRun)
+    console.error(
+      "wasm kernels: not needed here (npm run build makes them, and the native ones for every instruction set)",
+    );
   else console.error(await buildWasm(toRun ? ["simd128"] : undefined));
   return { seconds: (performance.now() - began) / 1000, native: native.there };
 }

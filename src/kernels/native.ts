@@ -208,18 +208,21 @@ export function nativeIsas(): { name: string; runs: boolean }[] {
 }
 
 function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: string | undefined): number {
-  const runnable = isas.filter((isa) => isa.runs).map((isa) => isa.name);
   const place =
     wanted === undefined
       ? isas.findIndex((isa) => isa.runs)
       : isas.findIndex((isa) => isa.name === wanted && isa.runs);
   if (place >= 0) return place;
-  const built = isas.some((isa) => isa.name === wanted);
+  const built = isas.map((isa) => isa.name);
+  const runnable = isas.filter((isa) => isa.runs).map((isa) => isa.name);
   return fail(
     "kernels",
-    built
-      ? `this machine has no ${wanted}; it runs ${runnable.join(", ")}`
-      : `the native kernels know no instruction set "${wanted}"; this machine runs ${runnable.join(", ")}`,
+    wanted === undefined
+      ? `the native kernels were built for ${built.join(", ")}, none of which this machine runs`
+      : built.includes(wanted)
+        ? `this machine has no ${wanted}; it runs ${runnable.join(", ")}`
+        : `the native kernels were built for ${built.join(", ")}, not for "${wanted}"`,
+    "npm run build compiles every instruction set, npm start only this machine's best",
   );
 }
 
