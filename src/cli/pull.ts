@@ -52,6 +52,7 @@ async function runPull(argument: string, flags: PullFlags): Promise<void> {
       files: flags.file,
       include: flags.include,
       signal: stop.signal,
+      warn: (line) => remark(line),
       progress: (progress) => view.update(progress),
     });
     view.close();

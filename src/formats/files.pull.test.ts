@@ -4,13 +4,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { cachedSnapshot, hubToken } from "./files.hub-cache.ts";
 import { type PullOptions, pullModel } from "./files.pull.ts";
 
 /** A hub with one repository, org/name, that answers as huggingface.co does. */
 class FakeHub {
-  readonly commit = "a".repeat(40);
+  commit = "a".repeat(40);
   files = new Map<string, Buffer>();
   /** Requests for contents: path, range, authorization. */
   readonly asked: { path: string; range: string | undefined; token: string | undefined }[] = [];
@@ -119,7 +119,7 @@ test("without the hub, what was pulled before is given, and only that", async ()
   const { snapshot } = await pullModel(main, options);
   const offline = { ...options, offline: true };
   const before = await pullModel(main, offline);
-  expect(before).toMatchObject({ snapshot, commit: hub.commit, unasked: "HF_HUB_OFFLINE is set" });
+  expect(before).toMatchObject({ snapshot, commit: hub.commit, unasked: "only the cache is asked" });
   expect(before.files).toContainEqual({ path: "model.safetensors", size: weights.length });
   const away = { ...options, endpoint: "http://127.0.0.1:1" };
   expect((await pullModel(main, away)).unasked).toMatch(/^http:\/\/127.0.0.1:1 cannot be reached/);
@@ -127,8 +127,57 @@ test("without the hub, what was pulled before is given, and only that", async ()
     "as it is in the cache holds no file README.md",
   );
   await expect(pullModel({ name: "org/other", revision: "main" }, offline)).rejects.toThrow(
-    "org/other: HF_HUB_OFFLINE is set, and the model is not in the cache",
+    "org/other: only the cache is asked, and the model is not in the cache",
   );
+});
+
+test("without the hub, a model in several files is given whole or not at all, and what is missing is named", async () => {
+  const offline = { ...options, offline: true };
+  const missing = (names: string) =>
+    expect.objectContaining({
+      code: "hub",
+      message: `org/name as it is in the cache lacks ${names}`,
+      remedy: "only the cache is asked; leave `offline` out to fetch the model",
+    });
+  const shards = [1, 2, 3].map((part) => `model-0000${part}-of-00003.safetensors`);
+  const index = { weight_map: { a: shards[0], b: shards[1], c: shards[2], d: "more.safetensors" } };
+  hub.files = new Map([
+    ["config.json", Buffer.from("{}")],
+    ["model.safetensors.index.json", Buffer.from(JSON.stringify(index))],
+    ...shards.map((name): [string, Buffer] => [name, weights]),
+    ["more.safetensors", weights],
+  ]);
+  const { snapshot } = await pullModel(main, { ...options, files: [shards[1]!, "config.json"] });
+  await expect(pullModel(main, offline)).rejects.toEqual(missing(`${shards[0]}, ${shards[2]}`));
+  await pullModel(main, { ...options, files: shards });
+  await pullModel(main, { ...options, include: ["*.index.json"] });
+  await expect(pullModel(main, offline)).rejects.toEqual(missing("more.safetensors"));
+  await expect(pullModel(main, { ...offline, files: [shards[1]!] })).resolves.toMatchObject({ snapshot });
+
+  const parts = ["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"];
+  hub.commit = "b".repeat(40);
+  hub.files = new Map(parts.map((name) => [name, weights]));
+  for (const [part, other] of [parts, [...parts].reverse()]) {
+    await pullModel(main, { ...options, include: [part!] });
+    await expect(pullModel(main, offline)).rejects.toEqual(missing(other!));
+    if (part === parts[0])
+      await expect(pullModel(main, { ...offline, files: [part] })).rejects.toEqual(missing(other!));
+    await rm(join(cache, "models--org--name"), { recursive: true });
+  }
+  await pullModel(main, options);
+  expect((await pullModel(main, offline)).files.map(({ path }) => path)).toEqual(parts);
+});
+
+test("a kept token of another kind is left aside and told of, and public models are pulled", async () => {
+  const kept = join(cache, "kept");
+  await writeFile(kept, "glpat-123\n");
+  vi.stubEnv("HF_TOKEN", "");
+  vi.stubEnv("HF_TOKEN_PATH", kept);
+  const told: string[] = [];
+  await pullModel(main, { ...options, token: undefined, warn: (line) => told.push(line) });
+  vi.unstubAllEnvs();
+  expect(told).toEqual([`${kept} holds no access token of the hub: those begin with hf_; going on without`]);
+  expect(hub.asked.map(({ token }) => token)).toEqual(Array(3).fill(undefined));
 });
 
 test("who one is: the variable, or the file that the hub's tools keep", async () => {

@@ -17,8 +17,8 @@ import {
   snapshotFiles,
 } from "./files.hub-cache.ts";
 import { lock } from "./files.lock.ts";
-import { fileError, pathExists } from "./files.read.ts";
-import { chooseFiles, type HubFile, type Wanted, wantedFiles } from "./hub-files.ts";
+import { fileError, pathExists, readText } from "./files.read.ts";
+import { chooseFiles, type HubFile, indexName, missingParts, type Wanted, wantedFiles } from "./hub-files.ts";
 
 export interface PullProgress {
   readonly file: string;
@@ -40,6 +40,8 @@ export interface PullOptions extends Wanted {
   readonly offline?: boolean;
   readonly signal?: AbortSignal;
   readonly progress?: (progress: PullProgress) => void;
+  /** Told, in a line, what is left aside where the pull can go on without it. */
+  readonly warn?: (line: string) => void;
   readonly retryMilliseconds?: number;
 }
 
@@ -67,17 +69,21 @@ export async function pullModel(model: HubModel, options: PullOptions = {}): Pro
     "",
   );
   if (options.offline ?? isOffline()) {
-    const why = "HF_HUB_OFFLINE is set";
+    const [why, remedy] = options.offline
+      ? ["only the cache is asked", "leave `offline` out to fetch the model"]
+      : ["HF_HUB_OFFLINE is set", "unset it to fetch the model"];
     return (
-      (await pulledBefore(model, options, cache, why)) ??
-      fail("hub", `${model.name}: ${why}, and the model is not in the cache`, "unset it to fetch the model")
+      (await pulledBefore(model, options, cache, why, remedy)) ??
+      fail("hub", `${model.name}: ${why}, and the model is not in the cache`, remedy)
     );
   }
-  const known =
-    options.token === undefined ? await hubToken() : { token: options.token, source: "the token" };
+  const known = await tokenFor(options);
   const listed = await listModel(model, endpoint, known, options.signal).catch(async (error: unknown) => {
     if (error instanceof Unreachable)
-      return (await pulledBefore(model, options, cache, error.message)) ?? fail("hub", error.message);
+      return (
+        (await pulledBefore(model, options, cache, error.message, "pull it again where the hub answers")) ??
+        fail("hub", error.message)
+      );
     throw error;
   });
   if ("unasked" in listed) return listed;
@@ -115,16 +121,33 @@ export async function pullModel(model: HubModel, options: PullOptions = {}): Pro
   return { snapshot, commit, files, unasked: null };
 }
 
-/** What the cache has of a model. Errors: "hub" where a wanted file is not among it. */
+const tokenForm = /^hf_/;
+
+/** The token given, or the one kept on this machine: what is kept may be of another kind, and public models need none. */
+async function tokenFor({ token, warn }: PullOptions): Promise<HubToken | undefined> {
+  const known = token === undefined ? await hubToken() : { token, source: "the token" };
+  if (known === undefined || tokenForm.test(known.token)) return known;
+  const what = `${known.source} holds no access token of the hub: those begin with hf_`;
+  if (token !== undefined) fail("hub", what, "give another, or none");
+  warn?.(`${what}; going on without`);
+  return undefined;
+}
+
+/** What the cache has of a model. Errors: "hub" where a wanted file is not among it, with `remedy` for parts that are missing. */
 async function pulledBefore(
   model: HubModel,
   wanted: Wanted,
   cache: string,
   unasked: string,
+  remedy: string,
 ): Promise<Pulled | undefined> {
   const snapshot = await cachedSnapshot(model, cache);
   if (snapshot === undefined) return undefined;
-  const files = wantedFiles(await snapshotFiles(snapshot), wanted, `${model.name} as it is in the cache`);
+  const name = `${model.name} as it is in the cache`;
+  const files = wantedFiles(await snapshotFiles(snapshot), wanted, name);
+  const index = files.find(({ path }) => path === indexName);
+  const missing = missingParts(files, wanted, index && (await readText(join(snapshot, index.path))));
+  if (missing.length > 0) fail("hub", `${name} lacks ${missing.join(", ")}`, `${unasked}; ${remedy}`);
   return { snapshot, commit: basename(snapshot), files, unasked };
 }
 
@@ -139,16 +162,9 @@ async function listModel(
   signal: AbortSignal | undefined,
 ): Promise<{ commit: string; files: HubFile[] }> {
   const hub = await loadClient();
-  const accessToken = known?.token;
-  if (known && !known.token.startsWith("hf_"))
-    fail(
-      "hub",
-      `${known.source} holds no access token of the hub: those begin with hf_`,
-      "put one there, or take it away",
-    );
   const common = {
     hubUrl,
-    accessToken,
+    accessToken: known?.token,
     fetch: (url: string | URL | Request, init?: RequestInit) => fetch(url, { ...init, signal }),
   };
   try {

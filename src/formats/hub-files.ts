@@ -1,6 +1,7 @@
 /** Which files of a repository on the hub a model needs. */
 import { fail } from "../errors.ts";
 import { isGgufPath } from "./gguf/split.ts";
+import { shardsOf } from "./safetensors.ts";
 
 /** A file as the hub lists it. */
 export interface HubFile {
@@ -65,6 +66,43 @@ function withParts(path: string): string {
   return path.replace(/-00001-of-(\d{5}\.gguf)$/i, "-?????-of-$1");
 }
 
+/** What names the shards of a checkpoint. */
+export const indexName = "model.safetensors.index.json";
+
+const singleName = "model.safetensors";
+const partName = /^(.*)-\d{5}-of-(\d{5})(\.(?:gguf|safetensors))$/is;
+
+/**
+ * What is wanted and not among these files, of checkpoints in several: the parts that the number in the names of others promises, and
+ * those that a sharded checkpoint's index names.
+ *
+ * @param index its text, where it is among the files
+ */
+export function missingParts(
+  files: readonly { readonly path: string }[],
+  { files: named = [], include = [] }: Wanted,
+  index?: string,
+): string[] {
+  const there = new Set(files.map(({ path }) => path));
+  const asked = named.length + include.length > 0;
+  const known = asked ? named.filter((path) => withParts(path) !== path) : [...there];
+  const isSharded = !asked && !there.has(singleName);
+  const expected = [
+    ...known.filter((path) => isSharded || isGgufPath(path)).flatMap(allParts),
+    ...(isSharded && index !== undefined ? shardsOf(index, indexName) : []),
+  ];
+  return [...new Set(expected)].filter((path) => !there.has(path)).sort();
+}
+
+/** The names of all parts, from that of one. */
+function allParts(path: string): string[] {
+  const [, stem, count, ending] = partName.exec(path) ?? [];
+  return Array.from(
+    { length: Number(count ?? 0) },
+    (_, i) => `${stem}-${String(i + 1).padStart(5, "0")}-of-${count}${ending}`,
+  );
+}
+
 /** As the shell and Hugging Face's libraries read them; * crosses folders. */
 function glob(pattern: string): RegExp {
   const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
@@ -81,8 +119,8 @@ function needed<File extends { readonly path: string }>(all: readonly File[], na
     return [...all.filter(({ path }) => beside.test(path)), ...(named.length > 0 ? named : weights)];
   const models = all.filter(({ path }) => isGgufPath(path));
   const first = models.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(path));
-  if (first.length === 1) return models;
-  if (first.length === 0)
+  if (models.length > 0 && first.length <= 1) return models;
+  if (models.length === 0)
     fail("hub", `${name} holds neither safetensors nor GGUF files`, `it holds: ${summary(all)}`);
   fail("hub", `${name} holds ${first.length} GGUF models`, `choose with --file: ${summary(first)}`);
 }

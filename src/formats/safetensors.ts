@@ -125,17 +125,35 @@ export async function openShards(
   indexName: string,
   openShard: (file: string) => Promise<ByteSource>,
 ): Promise<TensorStore> {
-  const damaged = (what: string): never => fail("file-damaged", `${indexName}: ${what}`);
-  const index = new Map(entriesOf(parseJson(indexText, indexName), "the index", damaged));
-  const weightMap = new Map(entriesOf(index.get("weight_map"), "weight_map", damaged));
+  const { weightMap, files } = readIndex(indexText, indexName);
   const stores = new Map<string, TensorStore>();
-  for (const file of new Set(weightMap.values())) {
-    if (typeof file !== "string" || !/^[^/\\]+$/.test(file) || file === "..") {
-      return damaged(`${JSON.stringify(file)} is no file name beside the index`);
-    }
-    stores.set(file, await openSafetensors(await openShard(file)));
-  }
-  return joinStores(stores, weightMap, damaged);
+  for (const file of files) stores.set(file, await openSafetensors(await openShard(file)));
+  return joinStores(stores, weightMap, damagedIn(indexName));
+}
+
+/** The files that the index of a sharded checkpoint names. Errors: as {@link openShards}. */
+export function shardsOf(indexText: string, indexName: string): readonly string[] {
+  return readIndex(indexText, indexName).files;
+}
+
+const damagedIn =
+  (name: string): Damaged =>
+  (what) =>
+    fail("file-damaged", `${name}: ${what}`);
+
+function readIndex(
+  text: string,
+  name: string,
+): { readonly weightMap: Map<string, unknown>; readonly files: readonly string[] } {
+  const damaged = damagedIn(name);
+  const index = new Map(entriesOf(parseJson(text, name), "the index", damaged));
+  const weightMap = new Map(entriesOf(index.get("weight_map"), "weight_map", damaged));
+  const files = [...new Set(weightMap.values())].map((file) =>
+    typeof file === "string" && /^[^/\\]+$/.test(file) && file !== ".."
+      ? file
+      : damaged(`${JSON.stringify(file)} is no file name beside the index`),
+  );
+  return { weightMap, files };
 }
 
 function joinStores(
