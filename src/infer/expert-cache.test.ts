@@ -147,6 +147,48 @@ describe.skipIf(kernels === null)("an expert cache", () => {
     await rm(saved, { recursive: true });
   });
 
+  test("where foresight is wrong, looks at every layer of one pass in eight", async () => {
+    const { model, device } = await open();
+    const deeper = new MixtralModel({ ...(model as MixtralModel).config, layers: 5 });
+    const arena = materialise(deeper, device, 1);
+    const saved = await mkdtemp(join(tmpdir(), "conclave-foresight-"));
+    await saveModel(saved, deeper);
+    const mapped = await loadModel(saved, device);
+    const layers = layersOf(mapped);
+    const routeOf = (...ids: number[]): TokenRoute =>
+      ({
+        by: "token",
+        spec: layers[0].router.spec,
+        kept_TK: tensor(device, Int32Array.from(ids), [1, 2]),
+      }) as TokenRoute;
+    const [one] = layers;
+    const size = [...one.experts.tensors()].reduce((sum, [, own]) => sum + 4 * own.size, 0);
+    // It holds the experts of one layer's token, so that all that is foreseen is missing.
+    const cache = new ExpertCache(layers, device, (2 * size) / one.experts.count);
+    let looked: number[] = [];
+    for (const { router } of layers)
+      router.route = () => {
+        looked.push(router.layer);
+        return routeOf(2, 3);
+      };
+    const x_TD = tensor(device, new Float32Array(one.router.width), [1, one.router.width]);
+    const passes = Array.from({ length: 40 }, () => {
+      looked = [];
+      for (const { router } of layers) {
+        cache.tap("moe.input", router.layer, x_TD);
+        cache.tap("moe.route", router.layer, routeOf(0, 1));
+      }
+      return looked;
+    });
+    const later = passes.slice(8);
+    expect(passes[0]).toEqual([1, 2, 3, 4]);
+    expect(later.filter((looks) => looks.length > 0)).toEqual(Array(4).fill([1, 2, 3, 4]));
+    mapped.dispose();
+    arena.dispose();
+    model.dispose();
+    await rm(saved, { recursive: true });
+  });
+
   test("too small for one token, or without mapped weights, is refused", async () => {
     const { model, device, expert } = await open();
     expect(() => new ExpertCache(layersOf(model), device, expert)).toThrow(

@@ -37,9 +37,9 @@ interface Expert {
 
 /** Foresight reads while at least this share of what it would read is then used. */
 const leastForesight = 0.6;
-/** What one layer's pass weighs in the running mean of that share. */
+/** What one layer of one pass weighs in the running mean of that share. */
 const foresightWeight = 0.05;
-/** While it does not read, one pass in so many is foreseen, to see whether it would be right. */
+/** While it does not read, one pass in so many is foreseen, in all layers, to see whether it would be right. */
 const foresightTrial = 8;
 
 export class ExpertCache {
@@ -89,6 +89,7 @@ export class ExpertCache {
   readonly tap: Tap = (name, layer, value) => {
     if (name === "moe.input") this.input_TD = value as Tensor;
     if (name !== "moe.route") return;
+    if (layer === this.layers[0]?.router.layer) this.passes++;
     const room = this.use(layer, value as Route);
     if (this.input_TD) this.foresee(layer, this.input_TD, room); // after what this layer waits for
     this.input_TD = null;
@@ -134,7 +135,7 @@ export class ExpertCache {
     if (gate.kind === "hash" || select.by === "label") return; // neither chooses by the input alone
     if (x_TD.shape[0] * 4 > count) return;
     const isTrial = this.foresight < leastForesight;
-    if (isTrial && this.passes++ % foresightTrial !== 0) return;
+    if (isTrial && this.passes % foresightTrial !== 0) return;
     const experts = this.experts.get(router.layer)!;
     const chosen = scope(() => this.chosen(router.route(x_TD, context())));
     const missing = new Set([...chosen].filter((id) => !this.held.has(experts[id]!)));

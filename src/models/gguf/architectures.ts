@@ -141,9 +141,7 @@ function ropeScaling(keys: ArchitectureKeys): Record<string, unknown> | null {
  */
 function attentionFactor(keys: ArchitectureKeys, amplitude: number, factor: number): number | undefined {
   const given = keys.numberIfThere("rope.scaling.yarn_attn_factor");
-  if (amplitude === 1) return given;
-  const isMagnified = keys.numberIfThere("rope.scaling.yarn_log_multiplier") !== undefined; // as both of its magnitudes, which cancel
-  return amplitude * (given ?? (isMagnified ? 1 : yarnMagnitude(factor)));
+  return amplitude === 1 ? given : amplitude * (given ?? yarnMagnitude(factor));
 }
 
 function dense(keys: ArchitectureKeys): Record<string, unknown> {
@@ -240,6 +238,9 @@ function deepseek2(keys: ArchitectureKeys): Record<string, unknown> {
   const valueWidth = keys.size("attention.value_length");
   const turned = keys.size("rope.dimension_count");
   keys.pass("attention.head_count_kv"); // 1 over latents, else one a head
+  // llama.cpp multiplies all scores with its square besides (deepseek2.cpp), which no config can say; no converter writes it.
+  const amplitude = keys.numberIfThere("rope.scaling.attn_factor") ?? 1;
+  if (amplitude !== 1) keys.refuse("rope.scaling.attn_factor", `${amplitude} is not supported, only 1`);
   // Without the key, as in files made before it, there are no groups: llama.cpp routes those so too.
   const groups = keys.sizeIfThere("expert_group_count") ?? 1;
   const common = {

@@ -126,6 +126,13 @@ test("what YaRN multiplies cosines and sines with", async () => {
   expect(await factor({ attn_factor: 2, yarn_attn_factor: 1.5 })).toBe(3);
   const plain = await changed("qwen3moe", (entries) => entries.set("qwen3moe.rope.scaling.attn_factor", 2));
   await expect(ggufConfig(plain, "x.gguf")).rejects.toThrow("attn_factor: 2 is supported with yarn only");
+  // A DeepSeek's scores are multiplied with its square in llama.cpp, which transformers has nothing like.
+  const latent = await changed("deepseek2", (entries) => {
+    entries.set("deepseek2.rope.scaling.type", "yarn");
+    entries.set("deepseek2.rope.scaling.factor", 4);
+    entries.set("deepseek2.rope.scaling.attn_factor", 2);
+  });
+  await expect(ggufConfig(latent, "x.gguf")).rejects.toThrow("attn_factor: 2 is not supported, only 1");
 });
 
 test("keys that published files have and that change nothing are passed over", async () => {
