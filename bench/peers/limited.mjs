@@ -9,7 +9,15 @@
  * as the likeliest ones of random weights soon go in circles, and so would the experts.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Contender } from "./contender.mjs";
@@ -25,8 +33,10 @@ const { values: flags, positionals } = parseArgs({
   },
 });
 const [file] = positionals.map((path) => resolve(path));
-if (!file) {
-  console.error("give the model: node bench/peers/limited.mjs model.gguf");
+if (!file || !existsSync(file)) {
+  console.error(
+    `${file ? `${file}: there is no such file` : "give the model"}: node bench/peers/limited.mjs model.gguf`,
+  );
   process.exit(2);
 }
 const bytes = statSync(file).size;
@@ -51,8 +61,11 @@ function makeGroup(name) {
   }
 }
 
-const peakOf = (group) =>
-  Number(readFileSync(`${group}/${isV2 ? "memory.peak" : "memory.max_usage_in_bytes"}`, "utf8"));
+/** The most memory that a group had; null where the kernel does not say (memory.peak is there since Linux 5.19). */
+function peakOf(group) {
+  const path = `${group}/${isV2 ? "memory.peak" : "memory.max_usage_in_bytes"}`;
+  return existsSync(path) ? Number(readFileSync(path, "utf8")) : null;
+}
 
 /** The file leaves the page cache, but for what another process has mapped. */
 function drop() {

@@ -5,33 +5,51 @@
  *
  * Its vocabulary stays behind: agree.mjs speaks in ids. So does the attention window, so prompts must be shorter than that.
  */
-import { readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { openTensors } from "../../dist/formats/files.js";
 import { encodeBlocks, fromFloat32, ggufPieces, toFloat32 } from "../../dist/formats/index.js";
+import { beyondMixtral, readMixtral } from "../../dist/models/index.js";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: { type: { type: "string", default: "q8_0" } },
 });
 const [folder, out] = positionals;
-if (!out) {
-  console.error(
-    "give a run and the file to write: node bench/peers/trained-gguf.mjs runs/small-1 trained.gguf",
-  );
-  process.exit(2);
+const stop = (line, code = 1) => {
+  console.error(line);
+  process.exit(code);
+};
+if (!out)
+  stop("give a run and the file to write: node bench/peers/trained-gguf.mjs runs/small-1 trained.gguf", 2);
+const types = { q8_0: "Q8_0", q4_0: "Q4_0", f16: "F16", f32: "F32" };
+const type =
+  types[flags.type] ?? stop(`--type ${flags.type}: it is one of ${Object.keys(types).join(", ")}`, 2);
+const config = await mixtralOf(folder);
+const { width: D, heads, kvHeads } = config;
+const { experts } = config.routing;
+const store = await openTensors(folder).catch((error) => stop(error.message));
+const stored = (name) => store.tensors.get(name) ?? stop(`${folder} has no tensor ${name}`);
+const values = async (name) => toFloat32(stored(name).dtype, await store.read(name));
+
+/** The configuration of a run that llama.cpp's Mixtral computes too. */
+async function mixtralOf(folder) {
+  const path = `${folder}/config.json`;
+  const text = await readFile(path, "utf8").catch((error) => stop(`${path}: ${error.message}`));
+  const json = JSON.parse(text);
+  if (json.model_type !== "mixtral") stop(`${folder} is a ${json.model_type}; only a Mixtral can be written`);
+  try {
+    const config = readMixtral(json, path);
+    const beyond = [
+      ...beyondMixtral(config),
+      ...(config.rope.scaling.kind === "none" ? [] : ["rope_scaling"]),
+    ];
+    if (beyond.length > 0) stop(`${folder} has what llama.cpp's Mixtral has not: ${beyond.join(", ")}`);
+    return config;
+  } catch (error) {
+    return stop(error.message);
+  }
 }
-const type = flags.type.toUpperCase();
-const config = JSON.parse(readFileSync(`${folder}/config.json`, "utf8"));
-const {
-  hidden_size: D,
-  num_attention_heads: heads,
-  num_key_value_heads: kvHeads,
-  num_local_experts: experts,
-} = config;
-const store = await openTensors(folder);
-const values = async (name) => toFloat32(store.tensors.get(name).dtype, await store.read(name));
 
 function encode(dtype, floats) {
   return ["F32", "F16", "BF16"].includes(dtype)
@@ -41,7 +59,7 @@ function encode(dtype, floats) {
 const tensors = [];
 const add = (name, dtype, shape, floats) =>
   tensors.push({ name, dtype, shape, bytes: () => encode(dtype, floats) });
-const shapeOf = (name) => store.tensors.get(name).shape;
+const shapeOf = (name) => stored(name).shape;
 const matrix = async (to, from) => add(to, type, shapeOf(from), await values(from));
 const plain = async (to, from) => add(to, "F32", shapeOf(from), await values(from));
 
@@ -60,8 +78,8 @@ function paired(floats, count) {
 
 await matrix("token_embd.weight", "model.embed_tokens.weight");
 await plain("output_norm.weight", "model.norm.weight");
-if (!config.tie_word_embeddings) await matrix("output.weight", "lm_head.weight");
-for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+if (!config.tied) await matrix("output.weight", "lm_head.weight");
+for (let layer = 0; layer < config.layers; layer++) {
   const at = (name) => `blk.${layer}.${name}.weight`;
   const from = (name) => `model.layers.${layer}.${name}.weight`;
   await plain(at("attn_norm"), from("input_layernorm"));
@@ -92,21 +110,21 @@ const text = (value) => ({ type: "string", value });
 const u32 = (value) => ({ type: "u32", value });
 const f32 = (value) => ({ type: "f32", value });
 const key = (name) => `llama.${name}`;
-const tokens = Array.from({ length: config.vocab_size }, (_, id) => `<token${id}>`);
+const tokens = Array.from({ length: config.vocabulary }, (_, id) => `<token${id}>`);
 const metadata = {
   "general.architecture": text("llama"),
   "general.name": text("trained"),
-  [key("block_count")]: u32(config.num_hidden_layers),
-  [key("context_length")]: u32(config.max_position_embeddings),
+  [key("block_count")]: u32(config.layers),
+  [key("context_length")]: u32(config.maxPositions),
   [key("embedding_length")]: u32(D),
-  [key("feed_forward_length")]: u32(config.intermediate_size),
+  [key("feed_forward_length")]: u32(config.expertHidden),
   [key("attention.head_count")]: u32(heads),
   [key("attention.head_count_kv")]: u32(kvHeads),
-  [key("rope.dimension_count")]: u32(config.head_dim),
-  [key("attention.layer_norm_rms_epsilon")]: f32(config.rms_norm_eps),
-  [key("rope.freq_base")]: f32(config.rope_theta),
+  [key("rope.dimension_count")]: u32(config.headDim),
+  [key("attention.layer_norm_rms_epsilon")]: f32(config.normEps),
+  [key("rope.freq_base")]: f32(config.rope.theta),
   [key("expert_count")]: u32(experts),
-  [key("expert_used_count")]: u32(config.num_experts_per_tok),
+  [key("expert_used_count")]: u32(config.routing.select.k),
   "tokenizer.ggml.model": text("gpt2"),
   "tokenizer.ggml.pre": text("gpt-2"),
   "tokenizer.ggml.tokens": { type: "array", of: "string", values: tokens },
@@ -114,7 +132,10 @@ const metadata = {
   "tokenizer.ggml.merges": { type: "array", of: "string", values: [] },
   "tokenizer.ggml.eos_token_id": u32(0),
 };
+const pieces = ggufPieces(tensors, metadata);
+const begin = await pieces.next().catch((error) => stop(error.message)); // whether the sizes go into the type's blocks shows here
 const file = await open(out, "w");
-for await (const piece of ggufPieces(tensors, metadata)) await file.write(piece);
+await file.write(begin.value);
+for await (const piece of pieces) await file.write(piece);
 await file.close();
 console.log(`${out}: ${folder} as ${type}`);

@@ -65,6 +65,9 @@ test("a file that is cut off or damaged is an error of its own, wherever it ends
       }
   }
   expect(() => read({ model: new Uint8Array(0) })).toThrow("holds no pieces");
+  // How Llama 3's original/tokenizer.model begins.
+  const tiktoken = new TextEncoder().encode("IQ== 0\nIg== 1\nIw== 2\n");
+  expect(() => read({ model: tiktoken })).toThrow("is a list of tiktoken's, not a SentencePiece model");
   expect(() => read({ model: new Uint8Array(2 ** 26) })).toThrow("it has 67108864 bytes");
 });
 

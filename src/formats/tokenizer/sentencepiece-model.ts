@@ -78,6 +78,12 @@ function readModel(
   bytes: Uint8Array,
   name: string,
 ): { pieces: Piece[]; trainer: Message; normaliser: Message } {
+  if (tiktokenLine.test(String.fromCharCode(...bytes.subarray(0, 200))))
+    fail(
+      "tokenizer",
+      `${name} is a list of tiktoken's, not a SentencePiece model: it says neither how text is split nor what special tokens there are`,
+      "put the model's tokenizer.json beside it; of Llama 3 it is in the folder above original/",
+    );
   if (bytes.length > mostBytes)
     fail(
       "tokenizer",
@@ -93,6 +99,9 @@ function readModel(
   const part = (field: number): Message => new Message(model.all(field).at(-1) ?? new Uint8Array(0), name);
   return { pieces, trainer: part(2), normaliser: part(3) };
 }
+
+/** A token's bytes in base64, and its rank. */
+const tiktokenLine = /^[A-Za-z0-9+/]+={0,2} \d+\r?\n/;
 
 /** Bytes of a tokenizer.model, of which a quarter of a million pieces take 5 MB: what a damaged one unfolds to stays bounded. */
 const mostBytes = 2 ** 25;
