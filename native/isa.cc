@@ -19,6 +19,7 @@ namespace CV_BASE { extern void (*const kernels[])(const double* slots); }
 #include "norm.cc"
 #include "paged_attention.cc"
 #include "pick.cc"
+#include "plan.cc"
 #include "reduce.cc"
 #include "rope.cc"
 #include "rows.cc"

@@ -1,16 +1,16 @@
-// The N-API shim. Arguments do not cross one by one: JavaScript writes them into a pinned array of doubles,
-//   slots[0] instruction set, slots[1] threads, slots[2...] the kernel's arguments in the abi table's order,
-// and calls call(kernel).
+// The N-API shim. Arguments do not cross one by one: JavaScript writes them into a pinned array of doubles and calls call(kernel), which copies
+// them into the queue of its thread (queue.h):
+//   [0] calls added so far, written here   [1] instruction set   [2] threads
+//   [3] the number of arguments            [4] the place among them of a list's address, -1 where there is no list
+//   [8...] the kernel's arguments in the abi table's order, then its list
 #include <node_api.h>
 #include <string.h>
-
-#include <string>
 
 #include "abi.h"
 #include "file_map.h"
 #include "machine.h"
 #include "pool_native.h"
-#include "runtime.h"
+#include "queue.h"
 
 // -DCV_ISAS="CV_X(avx2) CV_X(sse2)": the sets this library was built for, best first.
 #define CV_X(name) namespace name { extern void (*const kernels[])(const double* slots); }
@@ -33,6 +33,7 @@ const Isa isas[] = {
 
 // One for each JavaScript thread that loads the library.
 struct Instance {
+  cv::Queue* queue = cv::take_queue();
   double* slots = nullptr;
   napi_ref slots_ref = nullptr;
   int retained = 0;
@@ -49,6 +50,18 @@ napi_value argument(napi_env env, napi_callback_info info) {
   napi_value value = nullptr;
   napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
   return value;
+}
+
+double number(napi_env env, napi_value value) {
+  double result = 0;
+  napi_get_value_double(env, value, &result);
+  return result;
+}
+
+napi_value number(napi_env env, double value) {
+  napi_value result = nullptr;
+  napi_create_double(env, value, &result);
+  return result;
 }
 
 // slots(count: number): ArrayBuffer, the array that call() reads: made once, so that two copies of the JavaScript that meet
@@ -69,19 +82,25 @@ napi_value slots(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
-// call(kernel: number)
+// call(kernel: number): on what the slots hold, soon
 napi_value call(napi_env env, napi_callback_info info) {
-  const double* slots = instance_of(env)->slots;
+  Instance* instance = instance_of(env);
+  double* slots = instance->slots;
   int32_t kernel = 0;
   napi_get_value_int32(env, argument(env, info), &kernel);
-  cv::set_threads((int)slots[1]);
-  try {
-    isas[(int)slots[0]].kernels[kernel](slots + 2);
-  } catch (const cv::OutOfMemory& missing) {
-    napi_throw_error(env, "CONCLAVE_MEMORY", std::to_string(missing.bytes).c_str());
-  }
+  instance->queue->add({isas[(int)slots[1]].kernels[kernel], (int)slots[2], slots + 8, (int)slots[3], (int)slots[4]});
+  slots[0] = (double)instance->queue->added();
   return nullptr;
 }
+
+// wait(call: number): until the calls up to that one are done, counted from 1
+napi_value wait(napi_env env, napi_callback_info info) {
+  instance_of(env)->queue->wait(number(env, argument(env, info)));
+  return nullptr;
+}
+
+// missing(): number, the bytes that a kernel needed and did not get, once; it and the calls after it were left out
+napi_value missing(napi_env env, napi_callback_info) { return number(env, (double)instance_of(env)->queue->take_missing()); }
 
 // address(buffer: ArrayBuffer): number
 napi_value address(napi_env env, napi_callback_info info) {
@@ -97,18 +116,6 @@ napi_value address(napi_env env, napi_callback_info info) {
 napi_value detach(napi_env env, napi_callback_info info) {
   napi_detach_arraybuffer(env, argument(env, info));
   return nullptr;
-}
-
-double number(napi_env env, napi_value value) {
-  double result = 0;
-  napi_get_value_double(env, value, &result);
-  return result;
-}
-
-napi_value number(napi_env env, double value) {
-  napi_value result = nullptr;
-  napi_create_double(env, value, &result);
-  return result;
 }
 
 // map(path: string): { address, bytes, error }, the whole file as read-only memory; error is an errno, 0 where it went well
@@ -197,6 +204,7 @@ napi_value list_isas(napi_env env, napi_callback_info) {
 
 void finalize(napi_env, void* data, void*) {
   Instance* instance = static_cast<Instance*>(data);
+  cv::give_queue(instance->queue);
   while (instance->retained-- > 0) cv::release_pool();
   delete instance;
 }
@@ -210,6 +218,7 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback function;
   } functions[] = {{"slots", slots},   {"call", call},       {"address", address}, {"detach", detach},
+                   {"wait", wait},     {"missing", missing},
                    {"retain", retain}, {"release", release}, {"isas", list_isas},  {"abi", abi},
                    {"map", map},       {"unmap", unmap},     {"advise", advise},   {"copy", copy}};
   for (const auto& f : functions) {

@@ -1,7 +1,7 @@
 // The thread pool's protocol, shared by pool_native.cc and pool_wasm.cc, which differ only in how a thread sleeps.
 //
 // One job runs at a time. The caller opens it, takes tasks like any worker, closes it when they are gone, and waits for
-// the workers that joined. A worker that wakes late finds the job closed and goes back to sleep: nobody waits for it.
+// those who joined. A worker that wakes late finds the job closed and goes back to sleep: nobody waits for it.
 #pragma once
 #include "runtime.h"
 
@@ -13,34 +13,45 @@ class Pool {
   // wake() must end every sleep(); pause() is called while waiting for the last tasks.
   template <class Wake, class Pause>
   void run(int helpers, int64_t tasks, void (*body)(void*, int64_t), void* context, Wake wake, Pause pause) {
-    body_ = body, context_ = context, tasks_ = tasks, helpers_ = helpers;
+    body_ = body, context_ = context;
+    __atomic_store_n(&helpers_, helpers, __ATOMIC_RELAXED);
+    __atomic_store_n(&tasks_, tasks, __ATOMIC_RELAXED);
     __atomic_store_n(&next_, 0, __ATOMIC_RELAXED);
     __atomic_fetch_or(&state_, kOpen, __ATOMIC_RELEASE);
-    __atomic_fetch_add(&epoch_, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&sleepers_, __ATOMIC_SEQ_CST) > 0) wake(&epoch_);
+    stir(wake);
     work();
     __atomic_fetch_and(&state_, ~kOpen, __ATOMIC_ACQ_REL);
     while (__atomic_load_n(&state_, __ATOMIC_ACQUIRE) != 0) pause();
   }
 
-  // The life of worker `index`: returns after quit(). sleep(epoch, seen) returns at once if *epoch != seen.
-  template <class Sleep, class Pause>
-  void serve(int index, Sleep sleep, Pause pause) {
-    uint32_t seen = 0;
-    for (;;) {
+  // Joins the open job, if there is one with tasks left and room, until its tasks are gone. Returns whether it did.
+  bool help() {
+    if (__atomic_load_n(&next_, __ATOMIC_RELAXED) >= __atomic_load_n(&tasks_, __ATOMIC_RELAXED) || !join()) return false;
+    work();
+    __atomic_fetch_sub(&state_, 1, __ATOMIC_RELEASE);
+    return true;
+  }
+
+  // The life of a worker: returns after quit(). sleep(epoch, seen) returns at once if *epoch != seen. other() does what there is to do
+  // besides jobs, and returns whether there was anything; stir() must follow when there is more.
+  template <class Sleep, class Pause, class Other>
+  void serve(Sleep sleep, Pause pause, Other other) {
+    while (!__atomic_load_n(&quit_, __ATOMIC_ACQUIRE)) {
+      const uint32_t seen = epoch();
+      if (help() || other()) continue;
       for (int spin = 0; spin < kSpins && epoch() == seen; spin++) pause();
-      while (epoch() == seen) {
-        __atomic_fetch_add(&sleepers_, 1, __ATOMIC_SEQ_CST);
-        sleep(&epoch_, seen);
-        __atomic_fetch_sub(&sleepers_, 1, __ATOMIC_SEQ_CST);
-      }
-      if (__atomic_load_n(&quit_, __ATOMIC_ACQUIRE)) return;
-      seen = epoch();
-      if (join(index)) {
-        work();
-        __atomic_fetch_sub(&state_, 1, __ATOMIC_RELEASE);
-      }
+      if (epoch() != seen) continue;
+      __atomic_fetch_add(&sleepers_, 1, __ATOMIC_SEQ_CST);
+      sleep(&epoch_, seen);
+      __atomic_fetch_sub(&sleepers_, 1, __ATOMIC_SEQ_CST);
     }
+  }
+
+  // Ends every sleep.
+  template <class Wake>
+  void stir(Wake wake) {
+    __atomic_fetch_add(&epoch_, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&sleepers_, __ATOMIC_SEQ_CST) > 0) wake(&epoch_);
   }
 
   template <class Wake>
@@ -50,21 +61,20 @@ class Pool {
     wake(&epoch_);
   }
 
- private:
   // About 30 microseconds: longer than the gap between two kernels of a step, shorter than anyone would notice.
   static constexpr int kSpins = 2000;
-  static constexpr uint32_t kOpen = 1u << 16;  // state_: bits 0-15 count the workers inside the job
+
+ private:
+  static constexpr uint32_t kOpen = 1u << 16;  // state_: bits 0-15 count those who joined the job
 
   uint32_t epoch() const { return __atomic_load_n(&epoch_, __ATOMIC_SEQ_CST); }
 
-  bool join(int index) {
+  bool join() {
     uint32_t state = __atomic_load_n(&state_, __ATOMIC_ACQUIRE);
     do {
-      if (!(state & kOpen)) return false;
+      if (!(state & kOpen) || (int)(state & ~kOpen) >= __atomic_load_n(&helpers_, __ATOMIC_RELAXED)) return false;
     } while (!__atomic_compare_exchange_n(&state_, &state, state + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    if (index < helpers_) return true;
-    __atomic_fetch_sub(&state_, 1, __ATOMIC_RELEASE);
-    return false;
+    return true;
   }
 
   void work() {

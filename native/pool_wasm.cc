@@ -61,9 +61,9 @@ __attribute__((export_name("cv_setup"))) void cv_setup(int threads, int may_wait
   cv::may_wait = may_wait;
 }
 
-__attribute__((export_name("cv_worker"))) void cv_worker(int index) {
-  cv::pool.serve(
-      index, [](uint32_t* epoch, uint32_t seen) { __builtin_wasm_memory_atomic_wait32((int*)epoch, (int)seen, -1); }, cv::spin);
+__attribute__((export_name("cv_worker"))) void cv_worker() {
+  cv::pool.serve([](uint32_t* epoch, uint32_t seen) { __builtin_wasm_memory_atomic_wait32((int*)epoch, (int)seen, -1); }, cv::spin,
+                 [] { return false; });
 }
 
 __attribute__((export_name("cv_quit"))) void cv_quit() { cv::pool.quit(cv::wake); }

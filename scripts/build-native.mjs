@@ -152,7 +152,8 @@ function compileCommands(compiler, isas, flags) {
     compile("isa", isa, ["-fno-rtti", `-DCV_ISA=${isa}`, ...own]),
   );
   const shim = compile("napi", "napi", [`-I${napiHeaders}`, `-DCV_ISAS=${asList(isas)}`]);
-  return [...kernels, compile("pool_native", "pool_native", []), compile("file_map", "file_map", []), shim];
+  const host = ["pool_native", "queue", "file_map"].map((name) => compile(name, name, []));
+  return [...kernels, ...host, shim];
 }
 
 const asList = (isas) =>

@@ -251,6 +251,13 @@ export const abi = {
     rows: "int",
   },
 
+  // ---- routing ---------------------------------------------------------------------------------------------
+  /** Sorts places by expert (stable in token order). ids i32 [tokens,k] -> offsets i32 [experts+1]; token i32 [tokens*k], the
+   *  token of each row, -1 past the last; row i32 [tokens,k], the row of each place, -1 if none. */
+  planRows: { ids: "buf", offsets: "buf", token: "buf", row: "buf", tokens: "int", k: "int", experts: "int" },
+  /** counts i32 [experts]: how often each expert stands in ids i32 [n]. */
+  countIds: { ids: "buf", counts: "buf", n: "int", experts: "int" },
+
   // ---- products ------------------------------------------------------------------------------------------
   /** out[i] (+)= op(a[i]) [m,k] x op(b[i]) [k,n] for i < batch. transA: a is stored [k,m]; transB: b is stored [n,k].
    *  a, b, out f32 or bf16, each its own. bf16: inputs are rounded to bf16, products summed in f32. */

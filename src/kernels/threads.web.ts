@@ -48,11 +48,11 @@ export async function compileWasm(isa: string): Promise<WebAssembly.Module> {
 /** Starts a worker inside the module's pool; resolves when it is about to serve. */
 export function startWorker(start: WorkerStart): Promise<{ terminate(): void }> {
   const source = `
-    onmessage = ({ data: { module, memory, stack, index } }) => {
+    onmessage = ({ data: { module, memory, stack } }) => {
       const { exports } = new WebAssembly.Instance(module, { env: { memory, scratch: () => 0 } });
       exports.__stack_pointer.value = stack;
       postMessage("ready");
-      exports.cv_worker(index);
+      exports.cv_worker();
       close();
     };
   `;

@@ -68,8 +68,8 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
 
   const slotsAddress = heap.take(slotCount * 8);
   const workers = await startWorkers(
-    Array.from({ length: threads - 1 }, (_, index) => {
-      return { module, memory, stack: heap.take(stackBytes) + stackBytes, index };
+    Array.from({ length: threads - 1 }, () => {
+      return { module, memory, stack: heap.take(stackBytes) + stackBytes };
     }),
   );
 
@@ -113,6 +113,7 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
       copy.set(new Uint8Array(memory.buffer, address(storage) + offset, length));
       return copy;
     },
+    finish() {},
     mapping: null,
     dispose() {
       exports.cv_quit();

@@ -4,5 +4,4 @@ export interface WorkerStart {
   memory: WebAssembly.Memory;
   /** Top of its stack. */
   stack: number;
-  index: number;
 }

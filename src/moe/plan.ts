@@ -84,7 +84,7 @@ function sortPlaces(ids_TK: Tensor, experts: number): Plan {
   const offsets_E1 = empty(device, [experts + 1], "i32");
   const token_R = empty(device, [tokens * k], "i32");
   const row_TK = empty(device, [tokens, k], "i32");
-  device.kernels.routing.planRows({
+  device.kernels.run.planRows({
     ids: ids_TK.buf,
     offsets: offsets_E1.buf,
     token: token_R.buf,

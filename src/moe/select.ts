@@ -116,7 +116,7 @@ function dropAbsent(ids_TK: Tensor, values_TK: Tensor): Tensor {
 /** How often each expert stands in `ids`: i32 [E]. */
 export function countExperts(ids: Tensor, experts: number): Tensor {
   const counts = empty(ids.device, [experts], "i32");
-  ids.device.kernels.routing.countIds({ ids: ids.buf, counts: counts.buf, n: ids.size, experts });
+  ids.device.kernels.run.countIds({ ids: ids.buf, counts: counts.buf, n: ids.size, experts });
   return counts;
 }
 

@@ -22,6 +22,8 @@ const partOf: Readonly<Partial<Record<KernelName, string>>> = {
   crossEntropyGrad: "cross-entropy",
   adamw: "optimizer",
   sumSquares: "optimizer",
+  planRows: "routing",
+  countIds: "routing",
   gatherRows: "rows",
   scatterAddRows: "rows",
   combineRows: "rows",
@@ -90,6 +92,7 @@ export class ProfiledKernels {
       const timed = (args: unknown): void => {
         const began = performance.now();
         call(args);
+        this.kernels.finish(); // a kernel may run after its call returns
         this.add(nameOf(name), performance.now() - began);
       };
       return [name, timed];

@@ -9,6 +9,7 @@ import { memory } from "./memory.ts";
 import { norms } from "./norm.ts";
 import { pagedAttentions } from "./paged-attention.ts";
 import { picks } from "./pick.ts";
+import { plans } from "./plan.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reduce.ts";
 import { rope } from "./rope.ts";
@@ -30,6 +31,7 @@ export function createReferenceKernels(): Kernels {
       ...norms,
       rope,
       ...picks,
+      ...plans,
       ...products,
       linear,
       ...attentions,
@@ -43,6 +45,7 @@ export function createReferenceKernels(): Kernels {
       new Uint8Array(bytesOf(storage), offset, bytes.length).set(bytes);
     },
     read: async (storage, offset, length) => new Uint8Array(bytesOf(storage), offset, length).slice(),
+    finish() {},
     mapping: null,
     dispose() {},
   };

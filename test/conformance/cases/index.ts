@@ -8,6 +8,7 @@ import { memoryCases } from "./memory.ts";
 import { normCases } from "./norm.ts";
 import { pagedAttentionCases } from "./paged-attention.ts";
 import { pickCases } from "./pick.ts";
+import { planCases } from "./plan.ts";
 import { productCases } from "./products.ts";
 import { reduceCases } from "./reduce.ts";
 import { ropeCases } from "./rope.ts";
@@ -21,6 +22,7 @@ const all: readonly Case[] = [
   ...normCases,
   ...ropeCases,
   ...pickCases,
+  ...planCases,
   ...productCases,
   ...linearCases,
   ...attentionCases,

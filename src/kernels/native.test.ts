@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Buf, Storage } from "./abi.ts";
+import type { Kernels } from "./kernels.ts";
+import { createNativeKernels } from "./native.ts";
+import { listImplementations } from "./select.ts";
+
+/** Kernels run later than they are called: nobody may notice. */
+
+const here = (await listImplementations()).some(({ label, skip }) => label.startsWith("native") && !skip);
+
+describe.runIf(here)("calls in a queue", () => {
+  let kernels: Kernels;
+  beforeAll(async () => {
+    kernels = await createNativeKernels({ threads: 2 });
+  });
+  afterAll(() => kernels.dispose());
+
+  const n = 1000;
+  const floats = (value: number): Uint8Array => new Uint8Array(new Float32Array(n).fill(value).buffer);
+  const make = (value = 0): Storage => {
+    const storage = kernels.alloc(4 * n);
+    kernels.write(storage, 0, floats(value));
+    return storage;
+  };
+  const at = (storage: Storage): Buf => ({ storage, offset: 0, dtype: "f32" });
+  const values = async (storage: Storage): Promise<Set<number>> =>
+    new Set(new Float32Array((await kernels.read(storage, 0, 4 * n)).buffer));
+  /** out = x + 1, after some tenths of a millisecond. */
+  const slowlyAddOne = (x: Storage, out: Storage): void => {
+    kernels.run.fmaChain({ x: at(x), out: at(out), n, rounds: 300, a: 1, b: 0 });
+    kernels.run.unary({ op: "affine", x: at(out), out: at(out), n, alpha: 1, beta: 1 });
+  };
+
+  test("what the host writes and reads keeps its place among them", async () => {
+    const [x, y] = [make(), make()];
+    for (let round = 0; round < 50; round++) {
+      slowlyAddOne(x, y);
+      kernels.write(x, 0, floats(round)); // over what is still to be read
+      expect(await values(y)).toEqual(new Set([Math.max(round, 1)]));
+      expect(await values(x)).toEqual(new Set([round]));
+    }
+  });
+
+  test("memory is freed after its last use, and taken again", async () => {
+    const results: Storage[] = [];
+    for (let round = 0; round < 20; round++) {
+      const [x, y] = [make(round), make()];
+      slowlyAddOne(x, y);
+      kernels.free(x);
+      results.push(y);
+    }
+    for (const [round, y] of results.entries()) expect(await values(y)).toEqual(new Set([round + 1]));
+  });
+
+  test("more calls than the queue holds, their lists of buffers with them", async () => {
+    const x = make();
+    const bump = { op: "affine", x: at(x), out: at(x), n, alpha: 1, beta: 1 } as const;
+    for (let call = 0; call < 20_000; call++) kernels.run.unary(bump);
+    expect(await values(x)).toEqual(new Set([20_000]));
+
+    // out = x w^T of one element each; 300 weights to a list fill the queue many times over.
+    const w = make(3);
+    const list = Array.from({ length: 300 }, (_, i) => ({ ...at(w), offset: 4 * i }));
+    const out = make();
+    for (let call = 0; call < 1000; call++)
+      kernels.run.linear({
+        x: at(x),
+        w: [...list],
+        offsets: null,
+        out: at(out),
+        rows: 1,
+        groups: 1,
+        n: 300,
+        k: 1,
+        fast: false,
+      });
+    expect(new Float32Array((await kernels.read(out, 0, 1200)).buffer)).toEqual(
+      new Float32Array(300).fill(60_000),
+    );
+  });
+
+  test("a kernel without memory to work in says so to who looks next, and once", async () => {
+    const x = make(1);
+    kernels.run.combineRowsGrad({
+      y: at(x),
+      row: { ...at(x), dtype: "i32" },
+      weight: null,
+      dout: at(x),
+      dy: at(x),
+      dweight: null,
+      tokens: 0,
+      k: 1,
+      n,
+      rows: 2 ** 60,
+    });
+    slowlyAddOne(x, x);
+    await expect(kernels.read(x, 0, 4)).rejects.toMatchObject({ code: "memory" });
+    expect(await values(x)).toEqual(new Set([1])); // what came after it was left out
+    slowlyAddOne(x, x);
+    expect(await values(x)).toEqual(new Set([2]));
+  });
+
+  test("two sets of kernels with threads of their own share the queue in order", async () => {
+    const one = await createNativeKernels({ threads: 1 });
+    const x = make();
+    for (let call = 0; call < 200; call++) {
+      slowlyAddOne(x, x);
+      one.run.unary({ op: "affine", x: at(x), out: at(x), n, alpha: 1, beta: 1 });
+    }
+    expect(await values(x)).toEqual(new Set([400]));
+    one.dispose();
+    expect(await values(x)).toEqual(new Set([400]));
+  });
+});
