@@ -101,7 +101,7 @@ bool Queue::run(int64_t last) {
 
 void Queue::run_until(int64_t last) {
   // The next call of a step comes soon: the role is kept as long as a worker would stay awake.
-  for (int waits = 0; done_ < last && !read(closed_) && waits < spins;)
+  for (int waits = 0; read(done_) < last && !read(closed_) && waits < spins;)
     if (idle()) pause(waits++);
     else run_next(), waits = 0;
 }
