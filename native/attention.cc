@@ -43,66 +43,129 @@ OnlineSoftmax start(const float* sinks_H, int64_t h) {
   return sinks_H ? OnlineSoftmax{sinks_H[h], 1} : OnlineSoftmax{-infinity, 0};
 }
 
-// Keys transposed and values padded, block by block, for every batch and kv head.
-struct PackedKeys {
-  float *keys, *values;
-  int64_t blocks, dim, value_padded;
-
-  PackedKeys(const AttentionShape& s, const float* k, const float* v)
-      : blocks(ceil_div(s.keys, key_block)), dim(s.dim), value_padded(s.value_padded) {
-    const int64_t all = s.batch * s.kv_heads * blocks;
-    keys = (float*)cv::scratch(0, most(1, all * key_block * dim) * sizeof(float));
-    values = (float*)cv::scratch(1, most(1, all * key_block * value_padded) * sizeof(float));
-    parallel_rows(all, key_block * (dim + s.value_dim), [&](int64_t i) {
-      const int64_t b = i / blocks / s.kv_heads, g = i / blocks % s.kv_heads, first = i % blocks * key_block;
-      const int64_t rows = least(key_block, s.keys - first), at = s.key(b, first, g);
-      transpose_keys(k + at * dim, s.kv_heads * dim, keys + i * key_block * dim, rows, dim);
-      pad_rows(v + at * s.value_dim, s.kv_heads * s.value_dim, values + i * key_block * value_padded, rows, s.value_dim,
-               value_padded);
-    });
-  }
-  const float* keys_of(int64_t b, int64_t g, const AttentionShape& s, int64_t block) const {
-    return keys + ((b * s.kv_heads + g) * blocks + block) * key_block * dim;
-  }
-  const float* values_of(int64_t b, int64_t g, const AttentionShape& s, int64_t block) const {
-    return values + ((b * s.kv_heads + g) * blocks + block) * key_block * value_padded;
-  }
-};
-
 // What a call reads and writes.
 struct AttentionBuffers {
   const float *q, *k, *v, *sinks_H;
   float *out, *lse;
 };
 
-// One block of queries of one head against all the keys they may look at.
-void attend_block(const AttentionShape& s, const PackedKeys& packed, const AttentionBuffers& a, float* memory, int64_t b,
-                  int64_t h, int64_t first_query) {
-  const int64_t count = least(query_block, s.queries - first_query), g = h / s.group;
-  float *score_QJ = memory, *sum_QU = score_QJ + query_block * key_block;
-  OnlineSoftmax state_Q[query_block];
-  for (int64_t i = 0; i < count; i++) state_Q[i] = start(a.sinks_H, h);
-  memset(sum_QU, 0, count * s.value_padded * sizeof(float));
+constexpr int64_t query_lanes = tile_vectors * W;  // queries that go together, one a lane
+constexpr int64_t key_stretch = 256;               // keys whose scores are held at once
+constexpr int64_t task_multiplies = 1 << 20;       // what a task should have to do: some 20 microseconds
 
-  const KeyRange seen = s.visible(first_query, count);
-  for (int64_t first = seen.begin / key_block * key_block; first < seen.end; first += key_block) {
-    const int64_t block = first / key_block;
-    product<false>(a.q + s.query(b, first_query, h) * s.dim, s.heads * s.dim, 1, packed.keys_of(b, g, s, block), key_block,
-                   score_QJ, key_block, count, key_block, s.dim);
-    for (int64_t i = 0; i < count; i++) {
-      const KeyRange visible = s.visible(first_query + i);
-      const float shrink = state_Q[i].take(score_QJ + i * key_block, key_block, visible, first, s.scale);
-      if (shrink != 1) scale_row(sum_QU + i * s.value_padded, sum_QU + i * s.value_padded, shrink, s.value_padded);
+// The softmax of neighbouring queries of one head: nothing in it goes across lanes.
+struct SoftmaxLanes {
+  vf max[tile_vectors], sum[tile_vectors];
+  vi begin[tile_vectors], end[tile_vectors];  // the keys a lane may look at
+  KeyRange clear;                             // those that all may
+
+  // Lanes past the last query do as it does.
+  SoftmaxLanes(const AttentionShape& s, OnlineSoftmax start, int64_t first_query, int64_t count)
+      : clear{s.visible(first_query + count - 1).begin, s.visible(first_query).end} {
+    for (int64_t i = 0; i < query_lanes; i++) {
+      const KeyRange range = s.visible(first_query + least(i, count - 1));
+      begin[i / W][i % W] = (int32_t)range.begin, end[i / W][i % W] = (int32_t)range.end;
     }
-    product<true>(score_QJ, key_block, 1, packed.values_of(b, g, s, block), s.value_padded, sum_QU, s.value_padded, count,
-                  s.value_padded, least(key_block, seen.end - first));
+    for (int i = 0; i < tile_vectors; i++) max[i] = splat(start.max), sum[i] = splat(start.sum);
   }
-  for (int64_t i = 0; i < count; i++) {
-    scale_row(sum_QU + i * s.value_padded, a.out + s.query(b, first_query + i, h) * s.value_dim, state_Q[i].inverse_sum(),
-              s.value_dim);
-    a.lse[(b * s.heads + h) * s.queries + first_query + i] = state_Q[i].log_sum_exp();
+
+  // Turns the scores of `keys` keys from `at` on into e^(score - max) and gives the factor that older terms shrink by.
+  void take(float* score_JI, int64_t at, int64_t keys, float* shrink_I) {
+    vf largest[tile_vectors], anchor[tile_vectors], total[tile_vectors];
+    CV_UNROLL for (int i = 0; i < tile_vectors; i++) largest[i] = max[i];
+    for (int64_t j = 0; j < keys; j++) {
+      float* row = score_JI + j * query_lanes;
+      if (at + j < clear.begin || at + j >= clear.end) mask(row, (int32_t)(at + j));
+      CV_UNROLL for (int i = 0; i < tile_vectors; i++) largest[i] = vmax(largest[i], load(row + i * W));
+    }
+    CV_UNROLL for (int i = 0; i < tile_vectors; i++) {
+      anchor[i] = select(largest[i] == -infinity, vf{}, largest[i]);  // of a query that sees nothing yet, all terms are 0
+      const vf shrink = vexp_down(max[i] - anchor[i]);
+      store(shrink_I + i * W, shrink);
+      total[i] = sum[i] * shrink, max[i] = largest[i];
+    }
+    for (int64_t j = 0; j < keys; j++) {
+      float* row = score_JI + j * query_lanes;
+      CV_UNROLL for (int i = 0; i < tile_vectors; i++) {
+        const vf p = vexp_down(load(row + i * W) - anchor[i]);
+        store(row + i * W, p);
+        total[i] += p;
+      }
+    }
+    CV_UNROLL for (int i = 0; i < tile_vectors; i++) sum[i] = total[i];
   }
-}
+
+ private:
+  void mask(float* row, int32_t key) const {
+    for (int i = 0; i < tile_vectors; i++)
+      store(row + i * W, select((begin[i] <= key) & (end[i] > key), load(row + i * W), splat(-infinity)));
+  }
+};
+
+// A block of neighbouring queries of one head against all the keys they may look at.
+struct AttentionBlock {
+  const AttentionShape& s;
+  const AttentionBuffers& a;
+  float *q_DI, *score_JI, *sum_IU, *value_JU;
+
+  static int64_t floats(const AttentionShape& s) {
+    const int64_t values = s.value_padded == s.value_dim ? 0 : key_stretch * s.value_padded;
+    return query_lanes * (s.dim + key_stretch + s.value_padded) + values;
+  }
+  AttentionBlock(const AttentionShape& shape, const AttentionBuffers& buffers, float* memory)
+      : s(shape), a(buffers), q_DI(memory), score_JI(q_DI + s.dim * query_lanes), sum_IU(score_JI + key_stretch * query_lanes),
+        value_JU(sum_IU + query_lanes * s.value_padded) {}
+
+  void attend(int64_t b, int64_t h, int64_t first_query) const {
+    const int64_t count = least(query_lanes, s.queries - first_query), g = h / s.group, key_row = s.kv_heads * s.dim;
+    transpose_rows<query_lanes>(a.q + s.query(b, first_query, h) * s.dim, s.heads * s.dim, count, s.dim, q_DI);
+    each_vector(s.dim * query_lanes, [&](int64_t i, auto lanes) { put(q_DI + i, get(q_DI + i, lanes) * s.scale, lanes); });
+    SoftmaxLanes softmax(s, start(a.sinks_H, h), first_query, count);
+    float shrink_I[query_lanes];
+    const KeyRange seen = s.visible(first_query, count);
+    int64_t at = seen.begin;
+    do {  // once at least: queries that see nothing give zeros
+      const int64_t keys = least(key_stretch, seen.end - at), key = s.key(b, at, g);
+      product<false>(a.k + key * s.dim, key_row, 1, q_DI, query_lanes, score_JI, query_lanes, keys, query_lanes, s.dim);
+      softmax.take(score_JI, at, keys, shrink_I);
+      if (at > seen.begin)
+        for (int64_t i = 0; i < count; i++)
+          if (shrink_I[i] != 1) scale_row(sum_IU + i * s.value_padded, sum_IU + i * s.value_padded, shrink_I[i], s.value_padded);
+      add_values(a.v + key * s.value_dim, first_query, count, at, keys, at > seen.begin);
+      at += key_stretch;
+    } while (at < seen.end);
+    finish(softmax, b, h, first_query, count);
+  }
+
+ private:
+  // sum = or += p v, for each few queries only the keys that they may look at.
+  void add_values(const float* v, int64_t first_query, int64_t count, int64_t at, int64_t keys, bool add) const {
+    int64_t stride = s.kv_heads * s.value_dim;
+    if (s.value_padded != s.value_dim) {
+      pad_rows(v, stride, value_JU, keys, s.value_dim, s.value_padded);
+      v = value_JU, stride = s.value_padded;
+    }
+    for (int64_t i = 0; i < count; i += tile_rows) {
+      const int64_t rows = least(tile_rows, count - i), U = s.value_padded;
+      const KeyRange seen = s.visible(first_query + i, rows);
+      const int64_t begin = most(0, seen.begin - at), depth = least(keys, seen.end - at) - begin;
+      const auto strip = add ? product_strip<tile_rows, true> : product_strip<tile_rows, false>;
+      strip(rows, score_JI + begin * query_lanes + i, 1, query_lanes, v + begin * stride, stride, sum_IU + i * U, U, U, depth);
+    }
+  }
+
+  void finish(const SoftmaxLanes& softmax, int64_t b, int64_t h, int64_t first_query, int64_t count) const {
+    float inverse_I[query_lanes];
+    for (int i = 0; i < tile_vectors; i++) {
+      const vf sum = softmax.sum[i];
+      store(inverse_I + i * W, select(sum == 0.0f, vf{}, 1.0f / sum));
+      const int64_t own = least(W, count - i * W);
+      if (own > 0) put(a.lse + (b * s.heads + h) * s.queries + first_query + i * W, softmax.max[i] + vlog(sum), Part{own});
+    }
+    for (int64_t i = 0; i < count; i++)
+      scale_row(sum_IU + i * s.value_padded, a.out + s.query(b, first_query + i, h) * s.value_dim, inverse_I[i], s.value_dim);
+  }
+};
 
 // score[j] = q . k[j], keys `stride` apart.
 void score_keys(const float* q, const float* k, int64_t stride, float* score_J, int64_t count, int64_t dim) {
@@ -217,14 +280,14 @@ void attention(const cv::AttentionArgs& args) {
     });
     return;
   }
-  const PackedKeys packed(s, a.k, a.v);
-  const int64_t blocks = ceil_div(s.queries, query_block);
-  parallel_with_memory(2, s.batch * s.heads * blocks, query_block * (key_block + s.value_padded),
-                       [&](float* memory, int64_t task) {
-                         const int64_t block = blocks - 1 - task % blocks;  // causal: the longest first
-                         attend_block(s, packed, a, memory, task / blocks / s.heads, task / blocks % s.heads,
-                                      block * query_block);
-                       });
+  // Tasks of a fair size: some blocks of one head's queries.
+  const int64_t blocks = ceil_div(s.queries, query_lanes), work = query_lanes * s.keys * (s.dim + s.value_dim);
+  const int64_t piece = least(blocks, most(1, task_multiplies / most(1, work))), pieces = ceil_div(blocks, piece);
+  parallel_with_memory(0, s.batch * s.heads * pieces, AttentionBlock::floats(s), [&](float* memory, int64_t task) {
+    const AttentionBlock block(s, a, memory);
+    const int64_t first = (pieces - 1 - task % pieces) * piece, head = task / pieces;  // causal: the longest first
+    for (int64_t i = first; i < least(blocks, first + piece); i++) block.attend(head / s.heads, head % s.heads, i * query_lanes);
+  });
 }
 
 }  // namespace CV_ISA

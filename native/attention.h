@@ -4,6 +4,7 @@
 // Legend: D head width, P = D padded to whole vectors, V value width, U = V padded, Q queries of a block, J keys of a block.
 #pragma once
 #include "abi.h"
+#include "gemm.h"
 #include "lanes.h"
 
 namespace CV_ISA {
@@ -97,6 +98,12 @@ inline void pad_rows(const float* from, int64_t stride, float* to, int64_t rows,
     memcpy(to, from, dim * sizeof(float));
     for (int64_t i = dim; i < padded; i++) to[i] = 0;
   }
+}
+
+// to [D, R] = from [rows, D] transposed, zeros past the last row.
+template <int64_t R>
+void transpose_rows(const float* from, int64_t stride, int64_t rows, int64_t dim, float* to) {
+  pack_lines<R, R, Source<float, false>>(Operand{from, stride, true, false, false, nullptr}, 0, rows, 0, dim, to);
 }
 
 // to [D, key_block] = from [rows, D] transposed, zeros past the last row.

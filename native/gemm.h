@@ -59,9 +59,6 @@ CV_INLINE void copy_line(const typename S::T* from, int64_t n, float* to) {
   CV_SHORT for (; p < n; p++) to[p] = scalar_as<S::kRound>(from[p]);
 }
 
-typedef float v4f __attribute__((vector_size(16)));
-typedef float v8f __attribute__((vector_size(32)));
-
 // Four vectors of four, rows become columns; and eight of eight.
 CV_INLINE void transpose(v4f (&v)[4]) {
   v4f low = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), low2 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);

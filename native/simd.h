@@ -19,6 +19,8 @@ typedef float vf __attribute__((vector_size(CV_WIDTH * 4)));
 typedef int32_t vi __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint32_t vu __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint16_t vh __attribute__((vector_size(CV_WIDTH * 2)));
+typedef float v4f __attribute__((vector_size(16)));
+typedef float v8f __attribute__((vector_size(32)));
 #define CV_INLINE static inline __attribute__((always_inline))
 // Before a loop of few, constant turns over an array of vectors: unrolled, the array lives in registers. Before a loop over
 // what is left of a vector: kept short, since unrolling it costs more compile time than the kernel itself.
@@ -39,8 +41,16 @@ CV_INLINE vi as_i(vf v) { return (vi)v; }
 // Lanes of `mask` are all ones or all zeros, as comparisons give them.
 CV_INLINE vf select(vi mask, vf yes, vf no) { return as_f((mask & as_i(yes)) | (~mask & as_i(no))); }
 // b where either is NaN.
+#if CV_WIDTH == 16 && defined(__AVX512F__)
+CV_INLINE vf vmax(vf a, vf b) { return (vf)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b); }  // as for vsqrt
+CV_INLINE vf vmin(vf a, vf b) { return (vf)_mm512_maskz_min_ps((__mmask16)-1, (__m512)a, (__m512)b); }
+#elif CV_WIDTH == 8 && defined(__AVX__)
+CV_INLINE vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+CV_INLINE vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 CV_INLINE vf vmax(vf a, vf b) { return select(a > b, a, b); }
 CV_INLINE vf vmin(vf a, vf b) { return select(a < b, a, b); }
+#endif
 CV_INLINE vf vabs(vf a) { return as_f(as_i(a) & splati(0x7fffffff)); }
 
 // a * b + c, fused where the machine fuses.
@@ -62,17 +72,23 @@ CV_INLINE vf fma(vf a, vf b, vf c) {
 CV_INLINE vf load_n(const float* p, int64_t n) { vf v = {}; memcpy(&v, p, n * 4); return v; }
 CV_INLINE void store_n(float* p, vf v, int64_t n) { memcpy(p, &v, n * 4); }
 
-// Sums and maxima across lanes, always in the same order.
-CV_INLINE float hsum(vf v) {
-  float a[W]; memcpy(a, &v, sizeof v);
-  for (int s = W / 2; s > 0; s /= 2) for (int i = 0; i < s; i++) a[i] += a[i + s];
-  return a[0];
+// Sums and maxima across lanes, always in the same order: join(upper half, lower half) until one lane is left. In registers:
+// through memory, each step would wait for the store before it.
+template <class Join>
+CV_INLINE float across(vf v, Join join) {
+#if CV_WIDTH == 16
+  v8f eight = join(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+  v4f four = join(__builtin_shufflevector(eight, eight, 0, 1, 2, 3), __builtin_shufflevector(eight, eight, 4, 5, 6, 7));
+#elif CV_WIDTH == 8
+  v4f four = join(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7));
+#else
+  v4f four = v;
+#endif
+  v4f two = join(four, __builtin_shufflevector(four, four, 2, 3, 2, 3));
+  return join(two[0], two[1]);
 }
-CV_INLINE float hmax(vf v) {
-  float a[W]; memcpy(a, &v, sizeof v);
-  for (int s = W / 2; s > 0; s /= 2) for (int i = 0; i < s; i++) a[i] = a[i] > a[i + s] ? a[i] : a[i + s];
-  return a[0];
-}
+CV_INLINE float hsum(vf v) { return across(v, [](auto a, auto b) { return a + b; }); }
+CV_INLINE float hmax(vf v) { return across(v, [](auto a, auto b) { return a > b ? a : b; }); }
 
 // bf16 is the upper half of an f32. Rounding is to nearest even; a NaN keeps a set mantissa bit.
 CV_INLINE float bf16_to_f32(uint16_t h) { uint32_t u = (uint32_t)h << 16; float f; memcpy(&f, &u, 4); return f; }
