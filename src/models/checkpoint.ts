@@ -97,21 +97,56 @@ export function modelTensors(model: Decoder, precision: WeightPrecision = "f32")
   const dtype = precision === "bf16" ? "BF16" : "F32";
   const tensors: TensorToStore[] = [];
   for (const [name, parameter] of model.tensors()) {
-    for (const { run, shape, start, transform } of placedParts(model.layout, name, parameter.shape)[0]) {
-      if (transform || run.size !== sizeOf(run.shape))
-        fail(
-          "model",
-          `saving ${name}: its files hold it in a form (${transform?.name ?? "fused"}) that is only read`,
-        );
-      tensors.push({
-        name: run.file,
-        dtype,
-        shape,
-        bytes: async () => fromFloat32(dtype, await valuesOf(parameter, start, sizeOf(shape))),
-      });
+    const files = new Map<string, PlacedPart[]>();
+    for (const part of placedParts(model.savedLayout(), name, parameter.shape)[0]) {
+      const before = files.get(part.run.file);
+      if (before) before.push(part);
+      else files.set(part.run.file, [part]);
+    }
+    for (const [file, parts] of files) {
+      checkWhole(name, parts);
+      const bytes = () => fileTensor(parameter, parts, dtype);
+      tensors.push({ name: file, dtype, shape: parts[0].run.shape, bytes });
     }
   }
   return tensors;
+}
+
+/** The parts of one file tensor must cover it in order. */
+function checkWhole(name: string, parts: readonly PlacedPart[]): void {
+  let covered = 0;
+  for (const { run, shape, transform } of parts) {
+    const isWritten = transform ? transform.write && run.size === sizeOf(shape) : true;
+    if (!isWritten || run.start !== covered)
+      fail(
+        "model",
+        `saving ${name}: its files hold it in a form (${transform?.name ?? "fused"}) that is only read`,
+      );
+    covered += run.size;
+  }
+  const { file, shape } = parts[0].run;
+  if (covered !== sizeOf(shape))
+    fail("model", `saving ${name}: it is ${covered} of the elements of ${file} ${show(shape)}`);
+}
+
+async function fileTensor(
+  parameter: Parameter,
+  parts: readonly PlacedPart[],
+  dtype: "F32" | "BF16",
+): Promise<Uint8Array<ArrayBuffer>> {
+  const encoded = async ({ shape, start, transform }: PlacedPart): Promise<Uint8Array<ArrayBuffer>> => {
+    const values = await valuesOf(parameter, start, sizeOf(shape));
+    return fromFloat32(dtype, transform?.write?.(values) ?? values);
+  };
+  if (parts.length === 1) return await encoded(parts[0]);
+  const out = new Uint8Array(sizeOf(parts[0].run.shape) * (dtype === "F32" ? 4 : 2));
+  let at = 0;
+  for (const part of parts) {
+    const bytes = await encoded(part);
+    out.set(bytes, at);
+    at += bytes.length;
+  }
+  return out;
 }
 
 interface Planned {

@@ -21,6 +21,7 @@ import {
 import { affine, type Context, reshape, scope, show, type Tensor } from "../tensor/index.ts";
 import type { Block } from "./block.ts";
 import type { FileLayout } from "./layout.ts";
+import { turningInHalves } from "./rearranged.ts";
 import type { RopeConfig } from "./rope-config.ts";
 
 /** What all families' configs say, in our words. Sizes in elements, positions in tokens. */
@@ -98,6 +99,12 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     this.shared = shared;
     this.embeddingScale = embeddingScale;
     this.logitScale = logitScale;
+  }
+
+  /** Where they stand in the files that are written, whichever it was read from. */
+  savedLayout(): FileLayout {
+    const { rope, headDim } = this.config;
+    return rope.interleaved ? turningInHalves(this.layout, headDim) : this.layout;
   }
 
   /** Its config.json. */

@@ -21,7 +21,7 @@ import {
   part,
 } from "./layout.ts";
 import { checkPicks } from "./moe-config.ts";
-import { type RopeConfig, ropeParametersOf } from "./rope-config.ts";
+import { ropeParametersOf } from "./rope-config.ts";
 
 /** headDim is the part of a head that turns with the position. */
 export interface DeepseekConfig extends DecoderConfig {
@@ -178,8 +178,7 @@ export function readDeepseek(
 /** Keys of {@link readDeepseek}, routing apart. */
 export function writeDeepseek(config: DeepseekConfig): Record<string, unknown> {
   const { magnitudeWeight } = config;
-  const rope: RopeConfig = { ...config.rope, interleaved: false };
-  const decoder = writeDecoder({ ...config, rope });
+  const decoder = writeDecoder(config);
   const scaling = decoder.rope_scaling as Record<string, unknown> | undefined;
   const magnified =
     scaling && magnitudeWeight !== 0 ? { ...scaling, mscale_all_dim: magnitudeWeight } : scaling;

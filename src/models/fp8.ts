@@ -47,5 +47,6 @@ function blockScaled(file: string, rows: number, columns: number): Transform {
       const values = decodeScaledE4m3(weight.bytes, columns, toFloat32(scales.dtype, scales.bytes), block);
       return { dtype: "BF16", bytes: fromFloat32("BF16", values) };
     },
+    write: null,
   };
 }

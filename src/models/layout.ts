@@ -24,7 +24,7 @@ export interface StoredRun {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Makes a piece of a parameter from what the file holds. Parts that need one are read, not mapped. */
+/** Makes a piece of a parameter from what the file holds, and back. Parts that need one are read, not mapped. */
 export interface Transform {
   readonly name: string;
   /** The dtypes it reads, for each of its runs in order: that of the part, then those of `beside`. */
@@ -33,6 +33,8 @@ export interface Transform {
   readonly beside: readonly FileRun[];
   /** From the runs to the piece, row by row, in whichever dtype suits. Pure. */
   read(runs: readonly StoredRun[]): StoredRun;
+  /** From the values of the piece to those of its run in the file; null where files are not written so. Pure. */
+  readonly write: ((values: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer>) | null;
 }
 
 /** A file tensor, or a run of it, that is a piece of a parameter. */

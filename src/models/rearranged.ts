@@ -1,14 +1,15 @@
 /**
- * Stored weights that lie otherwise than ours: columns for rows, gate's and up's rows by turns, MXFP4 blocks in another order. These move
- * bytes and compute nothing.
+ * Stored weights that lie otherwise than ours: columns for rows, gate's and up's rows by turns, the features of a head in another order,
+ * MXFP4 blocks in another order. These move bytes and compute nothing.
  *
  * N rows and K columns of a matrix as we hold it.
  */
+import { fail } from "../errors.ts";
 import { view } from "../formats/dtypes.ts";
 import type { StoredDType } from "../formats/index.ts";
 import { blockFormats } from "../kernels/blocks/index.ts";
 import type { Shape } from "../tensor/index.ts";
-import type { FilePart, FileRun, StoredRun, Transform } from "./layout.ts";
+import type { FileLayout, FilePart, FileRun, PartsRule, StoredRun, Transform } from "./layout.ts";
 
 /** Which stored row (or column, where they are stored as columns) our row is. */
 export type RowOrder = (row: number) => number;
@@ -39,7 +40,12 @@ export function reorderedBias(file: string, shape: Shape, order: RowOrder): File
     for (let i = 0; i < out.length; i++) out[i] = from[i - (i % n) + order(i % n)];
     return { dtype, bytes: new Uint8Array(out.buffer) };
   };
-  const transform = { name: "gate and up by turns", dtypes: [floats], beside: [], read };
+  const write = (values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> => {
+    const out = values.slice();
+    for (let i = 0; i < out.length; i++) out[i - (i % n) + order(i % n)] = values[i];
+    return out;
+  };
+  const transform = { name: "gate and up by turns", dtypes: [floats], beside: [], read, write };
   return { file, shape, from: null, transform };
 }
 
@@ -54,7 +60,15 @@ export function transposed(name: string, [rows, columns]: Shape, order: RowOrder
     }
     return { dtype, bytes: new Uint8Array(out.buffer) };
   };
-  return { name, dtypes: [floats], beside: [], read };
+  const write = (values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> => {
+    const out = values.slice();
+    for (let n = 0; n < rows; n++) {
+      const column = order(n);
+      for (let k = 0; k < columns; k++) out[k * rows + column] = values[n * columns + k];
+    }
+    return out;
+  };
+  return { name, dtypes: [floats], beside: [], read, write };
 }
 
 /** The matrices of a stack [E, K, N], each of which we hold as [N, K]. */
@@ -115,13 +129,41 @@ function mxfp4Blocks(rows: number, blocks: number, order: RowOrder, scales: File
       }
     return { dtype: "MXFP4", bytes: out };
   };
-  return { name: "MXFP4", dtypes: [["U8"], ["U8"]], beside: [scales], read };
+  return { name: "MXFP4", dtypes: [["U8"], ["U8"]], beside: [scales], read, write: null };
 }
 
 /** From elements 2i and 2i + 1 in a byte to elements i and i + 16. */
 function repack(from: Uint8Array, to: Uint8Array): void {
   const element = (i: number): number => (i % 2 === 0 ? from[i >> 1] & 15 : from[i >> 1] >> 4);
   for (let i = 0; i < nibbles; i++) to[i] = element(i) | (element(i + nibbles) << 4);
+}
+
+/**
+ * The layout of a model whose queries and keys turn in pairs (2i, 2i + 1) of a head's C features, as GGUF files have them, in files where
+ * they are (i, i + C / 2): their rows go to other places when they are saved. Such files are not read into it.
+ */
+export function turningInHalves(layout: FileLayout, headDim: number): FileLayout {
+  const order = byTurns(headDim);
+  const write = (values: Float32Array<ArrayBuffer>, columns: number): Float32Array<ArrayBuffer> => {
+    const out = values.slice();
+    for (let row = 0; row < values.length / columns; row++) {
+      const ours = row - (row % headDim) + order(row % headDim);
+      out.set(values.subarray(ours * columns, (ours + 1) * columns), row * columns);
+    }
+    return out;
+  };
+  const moved = (rule: PartsRule): PartsRule => {
+    return (layer, shape) => {
+      const [[one]] = rule(layer, shape);
+      const read = (): never => fail("state", `${one.file}: read for pairs of neighbours`);
+      const own = (values: Float32Array<ArrayBuffer>) => write(values, shape[1] ?? 1);
+      return [[{ ...one, transform: { name: "halves", dtypes: [floats], beside: [], read, write: own } }]];
+    };
+  };
+  const names = ["q", "k"].flatMap((letter) =>
+    ["weight", "bias"].map((kind) => `layers.#.attention.${letter}.${kind}`),
+  );
+  return { ...layout, ...Object.fromEntries(names.map((name) => [name, moved(layout[name])])) };
 }
 
 /** Whether rows of `columns` fill whole MXFP4 blocks. */

@@ -156,13 +156,7 @@ function yarnOf(given: YarnParameters, maxPositions: number): RotaryScaling {
 }
 
 /** The keys for config.json, in the spelling that transformers 4 and 5 both read. */
-export function writeRope({ theta, scaling, interleaved }: RopeConfig): Record<string, unknown> {
-  if (interleaved)
-    fail(
-      "model",
-      "config.json: queries and keys are laid out for interleaved rotary positions, which its family's files cannot say",
-      "convert the checkpoint that the GGUF file was made from",
-    );
+export function writeRope({ theta, scaling }: RopeConfig): Record<string, unknown> {
   const scaled = writtenScaling(scaling);
   return scaled ? { rope_theta: theta, rope_scaling: scaled } : { rope_theta: theta };
 }

@@ -28,6 +28,10 @@ export class DeepseekV2Model extends Decoder<DeepseekConfig> {
     super(config, { block: (layer) => deepseekBlock(config, rotary, losses, layer), shared: [rotary] });
   }
 
+  override savedLayout(): FileLayout {
+    return deepseekLayout;
+  }
+
   configJson(): Record<string, unknown> {
     return writeDeepseekV2(this.config);
   }

@@ -27,6 +27,10 @@ export class DeepseekV3Model extends Decoder<DeepseekConfig> {
     super(config, { block: (layer) => deepseekBlock(config, rotary, losses, layer), shared: [rotary] });
   }
 
+  override savedLayout(): FileLayout {
+    return deepseekLayout;
+  }
+
   configJson(): Record<string, unknown> {
     return writeDeepseekV3(this.config);
   }

@@ -56,6 +56,11 @@ export class Llama4Model extends Decoder<Llama4Config> {
     this.layout = config.sees ? inLanguageModel(llama4Layout) : llama4Layout;
   }
 
+  /** Of the text model alone, without what it had beside it. */
+  override savedLayout(): FileLayout {
+    return llama4Layout;
+  }
+
   configJson(): Record<string, unknown> {
     return writeLlama4(this.config);
   }
@@ -223,7 +228,7 @@ export function writeLlama4(config: Llama4Config): Record<string, unknown> {
   return {
     architectures: ["Llama4ForCausalLM"],
     model_type: "llama4_text",
-    ...writeDecoder({ ...config, rope: { ...config.rope, interleaved: false } }),
+    ...writeDecoder(config),
     intermediate_size: config.expertHidden,
     intermediate_size_mlp: config.hidden,
     num_local_experts: routing.experts,

@@ -64,6 +64,7 @@ function keysAndValues(block: string, { heads, plain: N, value: V }: LatentHeads
         }
         return narrowed(out, k, v);
       },
+      write: null,
     },
   };
 }
