@@ -135,14 +135,13 @@ struct ColumnHeads {
 };
 
 // out[m * ld + c] = column c (weights at b + c * stride) times row m of x, for `columns` of eight columns and kRows rows; where that
-// is 0, for `many`. The columns after these are asked for meanwhile.
+// is 0, for `many`. Eight columns at `next` are asked for meanwhile.
 template <class F, int kRows>
-[[gnu::noinline]] static void dot_columns(const uint8_t* b, int64_t stride, const Rows8& x, int many, float* out, int64_t ld,
-                                          int64_t columns) {
+[[gnu::noinline]] static void dot_columns(const uint8_t* b, int64_t stride, const uint8_t* next, const Rows8& x, int many, float* out,
+                                          int64_t ld, int64_t columns) {
   typedef ColumnHeads<F> Heads;
   constexpr int kParts = F::kElements / 32;
   const int64_t parts = x.k / 32;
-  const uint8_t* next = b + kColumnLanes * stride;
   f32x8 acc[kRows > 0 ? kRows : kMostRows] = {};
   Heads heads;
   for (int64_t p = 0; p < parts; p += kParts, b += F::kBytes) {

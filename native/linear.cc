@@ -75,7 +75,7 @@ template <int kM>
 }
 
 // The same for any rows in 8 bits. What is left of eight columns is taken one by one: the lanes of each are then all the same.
-void stream_bytes(const Call& c, cv::DType dtype, const uint8_t* w, const Stream& s, int64_t j, int64_t columns) {
+void stream_bytes(const Call& c, cv::DType dtype, const uint8_t* w, const uint8_t* next, const Stream& s, int64_t j, int64_t columns) {
   const int64_t bytes = row_bytes(dtype, c.k);
   const Rows8 rows = c.bytes->at(s.row);
   float* out = c.out + s.row * c.n + j;
@@ -84,16 +84,33 @@ void stream_bytes(const Call& c, cv::DType dtype, const uint8_t* w, const Stream
     constexpr int kTwo = F::kElements == 32 ? 2 : 0;  // of larger blocks a variant less to compile
     auto* const dot = s.rows == 1 ? dot_columns<F, 1> : s.rows == 2 ? dot_columns<F, kTwo> : dot_columns<F, 0>;
     int64_t i = 0;
-    for (; i + kColumnLanes <= columns; i += kColumnLanes) dot(w + i * bytes, bytes, rows, (int)s.rows, out + i, c.n, kColumnLanes);
-    for (; i < columns; i++) dot(w + i * bytes, 0, rows, (int)s.rows, out + i, c.n, 1);
+    for (; i + kColumnLanes <= columns; i += kColumnLanes) {
+      const uint8_t* after = i + 2 * kColumnLanes <= columns ? w + (i + kColumnLanes) * bytes : next;
+      dot(w + i * bytes, bytes, after, rows, (int)s.rows, out + i, c.n, kColumnLanes);
+    }
+    for (; i < columns; i++) dot(w + i * bytes, 0, w + i * bytes, rows, (int)s.rows, out + i, c.n, 1);
   });
 }
 
-// Columns j to j + columns of a streamed group, all of one piece.
-void stream(const Call& c, const Stream& s, int64_t j, int64_t columns) {
-  const cv::Buf& w = c.a.w[s.group * c.parts + j / c.piece];
-  const uint8_t* from = w.as<uint8_t>() + j % c.piece * row_bytes(w.dtype(), c.k);
-  if (c.bytes && is_blocks(w.dtype())) return stream_bytes(c, w.dtype(), from, s, j, columns);
+// A task: columns j to j + columns of a streamed group, all of one piece.
+struct Span {
+  const Stream* of;
+  int64_t j, columns;
+};
+
+const cv::Buf& weights_of(const Call& c, const Span& span) { return c.a.w[span.of->group * c.parts + span.j / c.piece]; }
+const uint8_t* start_of(const Call& c, const Span& span) {
+  const cv::Buf& w = weights_of(c, span);
+  return w.as<uint8_t>() + span.j % c.piece * row_bytes(w.dtype(), c.k);
+}
+
+// The weights at `next` are asked for while the last of the span's are at work: where one task ends and another begins nothing waits.
+void stream(const Call& c, const Span& span, const uint8_t* next) {
+  const Stream& s = *span.of;
+  const int64_t j = span.j, columns = span.columns;
+  const cv::Buf& w = weights_of(c, span);
+  const uint8_t* from = start_of(c, span);
+  if (c.bytes && is_blocks(w.dtype())) return stream_bytes(c, w.dtype(), from, next, s, j, columns);
   int64_t r = 0;
   for (; r + 4 <= s.rows; r += 4) stream_rows<4>(c, w.dtype(), from, s.row + r, j, columns);
   for (; !format_of(w.dtype()) && r + 2 <= s.rows; r += 2) stream_rows<2>(c, w.dtype(), from, s.row + r, j, columns);
@@ -145,15 +162,19 @@ struct Work {
     call.bytes = streams8 ? &bytes : nullptr;
 
     const int64_t row_size = row_bytes(call.a.w[0].dtype(), k);
-    const int64_t columns = least(kThinColumns, most(1, kTaskBytes / most(1, kColumnLanes * row_size)) * kColumnLanes);
+    const int64_t each = least(ceil_div(count * call.n, kTasksAThread * cv::threads()), kTaskBytes / most(1, row_size));
+    const int64_t columns = least(kThinColumns, most(1, ceil_div(each, kColumnLanes)) * kColumnLanes);
     const int64_t tasks_piece = ceil_div(call.piece, columns), tasks_group = call.parts * tasks_piece;
-    const int64_t products = blocks.cut(), tasks = products + count * tasks_group;
+    const int64_t products = blocks.cut(), tasks = products + count * tasks_group, threads = cv::threads();
+    auto span = [&](int64_t t) -> Span {
+      const int64_t part = t % tasks_group / tasks_piece, j = t % tasks_piece * columns;
+      return {streams + t / tasks_group, part * call.piece + j, least(columns, call.piece - j)};
+    };
     auto task = [&](float* memory, int64_t t) {
       if (t < products) return blocks.run(bytes, words, t, memory);
-      t -= products;
-      const Stream& s = streams[t / tasks_group];
-      const int64_t part = t % tasks_group / tasks_piece, j = t % tasks_piece * columns;
-      stream(call, s, part * call.piece + j, least(columns, call.piece - j));
+      const Span own = span(t - products);
+      // What this thread most likely takes next; others take as many meanwhile.
+      stream(call, own, start_of(call, t + threads < tasks ? span(t + threads - products) : own));
     };
     if (products > 0 || count * call.n * row_size > kInlineBytes) return parallel_with_memory(0, tasks, blocks.floats(), task);
     for (int64_t t = 0; t < tasks; t++) task(nullptr, t);

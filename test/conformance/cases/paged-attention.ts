@@ -38,6 +38,13 @@ const shapes: Readonly<Record<string, Shape>> = {
   "a prompt in many blocks": { ...plain, heads: 2, runs: [prompt(130)] },
   "decoding at 700": { ...plain, runs: [prompt(1, 700)] },
   "decoding, heads of 64": { ...plain, dim: 64, valueDim: 64, heads: 8, runs: [prompt(1, 300)] },
+  "decoding, three heads share, pages of 3": {
+    ...plain,
+    heads: 6,
+    pageSize: 3,
+    runs: [prompt(1, 130), prompt(1, 50, 1)],
+  },
+  "two rows and two heads share": { ...plain, dim: 40, valueDim: 40, runs: [prompt(2, 99), prompt(2, 7, 1)] },
   "decoding, heads of 128, each its own": {
     ...plain,
     dim: 128,
