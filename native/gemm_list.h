@@ -6,7 +6,7 @@
 #pragma once
 #include "gemm_thin.h"
 #include "gemm_vector.h"
-#if CV_TILES
+#if CV_TILES || CV_PAIRS
 #include "gemm_tile.h"
 #endif
 
@@ -79,7 +79,7 @@ class List {
   }
 
   void run() {
-#if CV_TILES
+#if CV_TILES || CV_PAIRS
     if (rounds_) return run_on<TileUnit>();
 #endif
     run_on<VectorUnit>();

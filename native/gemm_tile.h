@@ -1,4 +1,5 @@
-// Products in the matrix unit: bf16 operands, f32 sums, 2 x 2 tiles (32 x 32 of the output) for each two tiles of A and of B.
+// Products of bf16 operands with f32 sums, 32 x 32 of the output from two tiles of A and two of B: in the matrix unit, or (CV_PAIRS) in
+// vector registers that multiply pairs.
 //
 // Both operands are packed into tiles of 1 KiB, in the order they are read. A tile of A is 16 rows of 32 neighbours along k; a tile of B
 // is 16 pairs along k by 16 columns. Either is the other transposed, pairs taken as one element, so that whichever way an operand lies
@@ -6,6 +7,9 @@
 #pragma once
 #include "gemm.h"
 #include "tile.h"
+#if CV_PAIRS
+#include "pair.h"
+#endif
 
 namespace CV_ISA {
 
@@ -78,6 +82,31 @@ static void transpose_pairs(const uint16_t* from, uint16_t* to) {
     }
 }
 
+#if CV_PAIRS
+constexpr int64_t kPairRows = 8;  // by 32 columns: 16 sums in registers
+
+// c [8, 32] (+)= lines of tiles of A x tiles of B.
+static void multiply_pairs(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc, bool add) {
+  static_assert(W == kTileLines);
+  vf left[kPairRows] = {}, right[kPairRows] = {};
+  for (; steps > 0; steps--, a += 2 * kTileElements, b += 2 * kTileElements)
+    for (int p = 0; p < kTileDepth; p += 2) {
+      vi b0, b1;
+      memcpy(&b0, b + p * W, sizeof b0), memcpy(&b1, b + kTileElements + p * W, sizeof b1);
+      CV_UNROLL for (int i = 0; i < kPairRows; i++) {
+        int32_t pair;
+        memcpy(&pair, a + i * kTileDepth + p, sizeof pair);
+        left[i] = dot_pairs(left[i], splati(pair), b0);
+        right[i] = dot_pairs(right[i], splati(pair), b1);
+      }
+    }
+  CV_UNROLL for (int i = 0; i < kPairRows; i++, c += ldc) {
+    store(c, add ? load(c) + left[i] : left[i]);
+    store(c + W, add ? load(c + W) + right[i] : right[i]);
+  }
+}
+#endif
+
 struct TileUnit {
   typedef uint16_t Element;
   struct A { const uint16_t* at; };
@@ -120,6 +149,18 @@ struct TileUnit {
     }
   }
 
+#if CV_PAIRS
+  // c [32, 32] (+)= a strip x b panel, up to the eight rows that hold the last.
+  static void multiply(int64_t rows, int64_t depth, const A& a, int64_t strip, const uint16_t* b, float* c, int64_t ldc, bool add) {
+    const int64_t steps = ceil_div(depth, kTileDepth);
+    const uint16_t* from = a.at + strip * steps * 2 * kTileElements;
+    for (int64_t r = 0; r < rows; r += kPairRows)
+      multiply_pairs(steps, from + r / kTileLines * kTileElements + r % kTileLines * kTileDepth, b, c + r * ldc, ldc, add);
+  }
+
+  static void begin() {}
+  static void end() {}
+#else
   // c [32, 32] (+)= a strip x b panel; with 16 rows or fewer the lower half is left alone.
   static void multiply(int64_t rows, int64_t depth, const A& a, int64_t strip, const uint16_t* b, float* c, int64_t ldc, bool add) {
     const int64_t steps = ceil_div(depth, kTileDepth), stride = ldc * (int64_t)sizeof(float);
@@ -147,6 +188,7 @@ struct TileUnit {
 
   static void begin() { tile_begin(); }
   static void end() { tile_end(); }
+#endif
 };
 
 }  // namespace CV_ISA

@@ -24,6 +24,7 @@ inline bool runs_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && runs_avx2();
 }
+inline bool runs_avx512_bf16() { return runs_avx512() && __builtin_cpu_supports("avx512bf16"); }
 inline bool runs_amx() {
 #if defined(__linux__)
   // CPUID 7: AMX-BF16 and AMX-TILE; XCR0: the operating system saves tiles; and it must be asked for them, once a process (they make
@@ -40,6 +41,7 @@ inline bool runs_amx() {
 #endif
 }
 inline bool runs_amx_emulated() { return runs_avx2(); }
+inline bool runs_bf16_emulated() { return runs_avx2(); }
 inline bool runs_wide() { return runs_avx2(); }
 inline bool runs_sse2() { return true; }
 

@@ -74,8 +74,8 @@ CV_INLINE void tile_store(void* to, int64_t stride) {
   for (int i = 0; i < kTileLines; i++) memcpy((char*)to + i * stride, tile_at(kTile).line[i], kTileBytes);
 }
 
-// Subnormal numbers count as zero, whatever the thread's own mode.
-CV_INLINE float flushed(float x) { return __builtin_fabsf(x) < 0x1p-126f ? 0.0f : x; }
+// Subnormal numbers count as zero of their sign, whatever the thread's own mode.
+CV_INLINE float flushed(float x) { return __builtin_fabsf(x) < 0x1p-126f ? __builtin_copysignf(0.0f, x) : x; }
 
 template <int kC, int kA, int kB>
 static void tile_multiply() {
@@ -85,8 +85,8 @@ static void tile_multiply() {
     float even[16] = {}, odd[16] = {};
     for (int p = 0; p < kTileLines; p++)
       for (int j = 0; j < 16; j++) {
-        even[j] = flushed(even[j] + flushed(flushed(bf16_to_f32(a[i][2 * p])) * flushed(bf16_to_f32(b[p][2 * j]))));
-        odd[j] = flushed(odd[j] + flushed(flushed(bf16_to_f32(a[i][2 * p + 1])) * flushed(bf16_to_f32(b[p][2 * j + 1]))));
+        even[j] = flushed(__builtin_fmaf(flushed(bf16_to_f32(a[i][2 * p])), flushed(bf16_to_f32(b[p][2 * j])), even[j]));
+        odd[j] = flushed(__builtin_fmaf(flushed(bf16_to_f32(a[i][2 * p + 1])), flushed(bf16_to_f32(b[p][2 * j + 1])), odd[j]));
       }
     for (int j = 0; j < 16; j++) {
       float& c = tile_at(kC).line[i][j];

@@ -22,21 +22,25 @@ const avx512 = [
   "-mprefer-vector-width=512",
 ];
 
-// Best first. "wide" is AVX-512's logic (16 floats a vector) on AVX2 registers, "amx_emulated" the matrix unit's in plain C++: they let a
-// machine without either test it, and are never chosen by themselves.
+const wide = ["-DCV_WIDTH=16", "-mavx2", "-mfma", "-mf16c"];
+
+// Best first. "wide" is AVX-512's logic (16 floats a vector) on AVX2 registers, "amx_emulated" the matrix unit's in plain C++, and
+// "bf16_emulated" that of AVX512_BF16: they let a machine without any of them test it, and are never chosen by themselves.
 const isasOf = {
   x64: {
     amx: [...avx512, "-DCV_BASE=avx512", "-DCV_TILES=1", "-mamx-tile", "-mamx-bf16"],
+    avx512_bf16: [...avx512, "-DCV_BASE=avx512", "-DCV_PAIRS=1", "-mavx512bf16"],
     avx512,
     avx2: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c"],
     sse2: ["-DCV_WIDTH=4"],
-    wide: ["-DCV_WIDTH=16", "-mavx2", "-mfma", "-mf16c"],
+    wide,
     amx_emulated: ["-DCV_WIDTH=8", "-mavx2", "-mfma", "-mf16c", "-DCV_BASE=avx2", "-DCV_TILES=2"],
+    bf16_emulated: [...wide, "-DCV_BASE=wide", "-DCV_PAIRS=1"],
   },
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
 
-const testSets = ["wide", "amx_emulated"];
+const testSets = ["wide", "amx_emulated", "bf16_emulated"];
 
 function pick(isas, serves) {
   return Object.fromEntries(Object.entries(isas).filter(([isa]) => serves(isa)));
@@ -78,9 +82,11 @@ function findCompiler() {
   return candidates.find((name) => compiles(name, shuffle, ["-std=c++17"]));
 }
 
-// The newest instruction that stands in native/ as text, not as an intrinsic: the assembler must know it too.
+// The newest instructions: the assembler must know them too.
 const newest = `#if defined(__AMX_BF16__)
 void multiply() { asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm0"); }
+#elif defined(__AVX512BF16__)
+void multiply() { asm volatile("vdpbf16ps %zmm6, %zmm4, %zmm0"); }
 #endif
 `;
 

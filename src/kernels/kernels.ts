@@ -46,7 +46,7 @@ export interface FileMapping {
  */
 export interface Kernels {
   readonly name: "reference" | "native" | "wasm";
-  /** Instruction set in use: "amx", "avx512", "avx2", "sse2", "neon", "simd128", "relaxed-simd" or "none". */
+  /** Instruction set in use: "amx", "avx512_bf16", "avx512", "avx2", "sse2", "neon", "simd128", "relaxed-simd" or "none". */
   readonly isa: string;
   readonly threads: number;
   readonly run: KernelTable;

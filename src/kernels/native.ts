@@ -39,7 +39,7 @@ interface Addon {
 }
 
 export interface NativeOptions {
-  /** Instruction set; the best the machine has when absent. "wide" and "amx_emulated" are test builds, never chosen by themselves. */
+  /** Instruction set; the best the machine has when absent. "wide" and those "_emulated" are test builds, never chosen by themselves. */
   isa?: string;
   /** Threads that compute, the caller included; the CPUs this process may run on when absent. */
   threads?: number;

@@ -51,8 +51,8 @@ async function fmaGflops(device: Device): Promise<number> {
   return (2 * n * rounds) / ms / 1e6;
 }
 
-/** Instruction sets whose bf16 products run in a matrix unit. */
-const withMatrixUnit: readonly string[] = ["amx"];
+/** Instruction sets whose bf16 products run in a matrix unit, or on multiply-adds of pairs. */
+const withMatrixUnit: readonly string[] = ["amx", "avx512_bf16"];
 
 /** No kernel is the unit alone: a product so large that packing its operands hardly counts is what comes closest. */
 async function matrixGflops(device: Device): Promise<number | null> {
