@@ -1,5 +1,5 @@
 import type { DType } from "../../../src/kernels/abi.ts";
-import { type Case, inout, input, kernelCase, output, storedBf16, sumOf } from "../harness.ts";
+import { type Case, inout, input, kernelCase, output, type Place, storedBf16, sumOf } from "../harness.ts";
 import { numbers, sizes, unevenOffsets } from "../inputs.ts";
 
 const { floats } = numbers(8);
@@ -75,6 +75,20 @@ const inTiles = [
   { batch: 1, m: 150, n: 100, k: 600 },
   { batch: 1, m: 37, n: 70, k: 2100 },
 ].flatMap((shape) => flags.flatMap((transA) => flags.map((transB) => gemm(shape, transA, transB, true))));
+
+// What is not finite stays in its row and its column: padding is zeros, and zero times infinity is not.
+const notFinite = flags.flatMap((transA) =>
+  flags.flatMap((transB) =>
+    flags.map((bf16) => {
+      const [m, n, k] = [37, 35, 33];
+      const one = gemm({ batch: 1, m, n, k }, transA, transB, bf16);
+      const { a, b } = one.args as { a: Place; b: Place };
+      a.values[transA ? 32 * m + 36 : 36 * k + 32] = Infinity;
+      b.values[transB ? 34 * k : 34] = Number.NaN;
+      return { ...one, name: `${one.name}, not finite` };
+    }),
+  ),
+);
 
 const accumulated = [
   { batch: 2, m: 17, n: 33, k: 65 },
@@ -267,6 +281,7 @@ const oneExpertHasAll = kernelCase(
 export const productCases: readonly Case[] = [
   ...transposes,
   ...inTiles,
+  ...notFinite,
   ...accumulated,
   ...inPieces,
   ...storedTypes,
