@@ -5,7 +5,7 @@ import { openDevice, whole } from "../options.ts";
 import { print, printJson, table } from "../output.ts";
 import { numbers, parsePrecision } from "./arguments.ts";
 import { machineLine, measureMachine, peakGflops } from "./machine.ts";
-import { type Pass, type Timing, timing } from "./measure.ts";
+import { finished, type Pass, type Timing, timing } from "./measure.ts";
 
 export interface GemmShape {
   readonly m: number;
@@ -76,7 +76,10 @@ export function gemmWorkload(device: Device, { m, n, k }: GemmShape, precision: 
   const a_mk = tensor(device, random.normals(m * k), [m, k]);
   const b_kn = tensor(device, random.normals(k * n), [k, n]);
   return {
-    pass: { flops: 2 * m * n * k, body: () => scope(() => void matmul(a_mk, b_kn, { precision })) },
+    pass: {
+      flops: 2 * m * n * k,
+      body: finished(device, () => scope(() => void matmul(a_mk, b_kn, { precision }))),
+    },
     dispose() {
       a_mk.dispose();
       b_kn.dispose();

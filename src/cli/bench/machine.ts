@@ -1,7 +1,7 @@
 /** What the machine gives at most, measured at the start of every benchmark. */
 import { cpus } from "node:os";
 import { type Device, full, matmul, type Precision, scope, sumSquares } from "../../tensor/index.ts";
-import { timesOf } from "./measure.ts";
+import { finished, timesOf } from "./measure.ts";
 
 export interface Machine {
   readonly cpu: string;
@@ -46,7 +46,12 @@ async function fmaGflops(device: Device): Promise<number> {
   const rounds = 40_000;
   const chain = full(device, [n], 1);
   const work = { x: chain.buf, out: chain.buf, n, rounds, a: 0.999, b: 0.001 };
-  const ms = Math.min(...(await timesOf(7, () => run.fmaChain(work))));
+  const ms = Math.min(
+    ...(await timesOf(
+      7,
+      finished(device, () => run.fmaChain(work)),
+    )),
+  );
   chain.dispose();
   return (2 * n * rounds) / ms / 1e6;
 }
@@ -60,7 +65,7 @@ async function matrixGflops(device: Device): Promise<number | null> {
   const n = 4096;
   const [a_nn, b_nn] = [full(device, [n, n], 1), full(device, [n, n], 1)];
   const product = (): void => scope(() => void matmul(a_nn, b_nn, { precision: "bf16" }));
-  const ms = Math.min(...(await timesOf(3, product)));
+  const ms = Math.min(...(await timesOf(3, finished(device, product))));
   for (const one of [a_nn, b_nn]) one.dispose();
   device.trim();
   return (2 * n ** 3) / ms / 1e6;
@@ -69,7 +74,12 @@ async function matrixGflops(device: Device): Promise<number | null> {
 async function readGBs(device: Device): Promise<number> {
   const floats = 64 << 20; // past every cache
   const long = full(device, [floats], 0);
-  const ms = Math.min(...(await timesOf(5, () => scope(() => void sumSquares(long)))));
+  const ms = Math.min(
+    ...(await timesOf(
+      5,
+      finished(device, () => scope(() => void sumSquares(long))),
+    )),
+  );
   long.dispose();
   device.trim();
   return (4 * floats) / ms / 1e6;

@@ -16,9 +16,18 @@ export interface Timing {
 
 /** Something to time: a warm-up run comes first. */
 export interface Pass {
+  /** Over when its kernels have run: see {@link finished}. */
   readonly body: () => unknown;
   /** Floating-point operations of its products. */
   readonly flops: number;
+}
+
+/** `body`, and then all kernels that it called. */
+export function finished({ kernels }: Device, body: () => unknown): () => Promise<void> {
+  return async () => {
+    await body();
+    kernels.finish();
+  };
 }
 
 /** Milliseconds of each of `runs` runs of `body`, awaited, after one that does not count. */

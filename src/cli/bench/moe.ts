@@ -20,7 +20,7 @@ import { openDevice, whole } from "../options.ts";
 import { bytes, print, printJson, remark, table } from "../output.ts";
 import { numbers, parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
-import { type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
+import { finished, type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 
 export interface MoeShape {
   readonly D: number;
@@ -108,15 +108,16 @@ export function moeWorkload(device: Device, shape: MoeShape, precision: Precisio
   const flops = 6 * D * F * T * K;
   return {
     passes: {
-      forward: { flops, body: () => scope(() => void layer.forward(x_TD, ctx)) },
+      forward: { flops, body: finished(device, () => scope(() => void layer.forward(x_TD, ctx))) },
       "forward+backward": {
         flops: 3 * flops,
-        body: () =>
+        body: finished(device, () =>
           scope(() => {
             const tape = new Tape();
             tape.backward(tape.run(loss));
             arena.clearGradients();
           }),
+        ),
       },
     },
     memory: () => stepMemory(arena, loss),

@@ -24,7 +24,7 @@ import { openDevice, whole } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, short, table } from "../output.ts";
 import { parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
-import { type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
+import { finished, type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 import { type Profile, ProfiledKernels } from "./profile.ts";
 
 export type TrainModelName = "small" | "deep";
@@ -155,7 +155,7 @@ export function trainWorkload(device: Device, config: TrainConfig): TrainWorkloa
     return mean(crossEntropy(logits_TV, tensor(device, targets)));
   };
   return {
-    pass: { flops: perToken * batch * sequence, body: () => learner.step(++step) },
+    pass: { flops: perToken * batch * sequence, body: finished(device, () => learner.step(++step)) },
     parameters: total,
     activeParameters: active,
     stateBytes: device.memory.live - before,
