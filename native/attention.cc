@@ -34,10 +34,6 @@ struct OnlineSoftmax {
   float inverse_sum() const { return sum == 0 ? 0 : 1 / sum; }
 };
 
-void scale_row(const float* from, float* to, float factor, int64_t n) {
-  each_vector(n, [=](int64_t i, auto lanes) { put(to + i, get(from + i, lanes) * factor, lanes); });
-}
-
 // A softmax that has seen nothing but the head's sink, if there is one: a term e^(sink) without a value.
 OnlineSoftmax start(const float* sinks_H, int64_t h) {
   return sinks_H ? OnlineSoftmax{sinks_H[h], 1} : OnlineSoftmax{-infinity, 0};

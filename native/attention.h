@@ -9,7 +9,7 @@
 
 namespace CV_ISA {
 
-constexpr int64_t query_block = 48, key_block = 64;  // a block's scores, keys and values stay in 64 KB up to D = 64
+constexpr int64_t query_block = 48, key_block = 64;
 
 // c [rows x V*W] = or += a [rows, depth] b [depth, V*W]; a's element (i, p) stands at i * a_row + p * a_column.
 template <int rows, int V, bool add>
@@ -92,10 +92,14 @@ struct AttentionShape {
   KeyRange visible(int64_t i, int64_t count) const { return {visible(i).begin, visible(i + count - 1).end}; }
 };
 
-// to [rows, padded] = from, zeros past D.
-inline void pad_rows(const float* from, int64_t stride, float* to, int64_t rows, int64_t dim, int64_t padded) {
+inline void scale_row(const float* from, float* to, float factor, int64_t n) {
+  each_vector(n, [=](int64_t i, auto lanes) { put(to + i, get(from + i, lanes) * factor, lanes); });
+}
+
+// to [rows, padded] = factor * from, zeros past D.
+inline void pad_rows(const float* from, int64_t stride, float* to, int64_t rows, int64_t dim, int64_t padded, float factor = 1) {
   for (int64_t r = 0; r < rows; r++, from += stride, to += padded) {
-    memcpy(to, from, dim * sizeof(float));
+    scale_row(from, to, factor, dim);
     for (int64_t i = dim; i < padded; i++) to[i] = 0;
   }
 }
@@ -104,12 +108,6 @@ inline void pad_rows(const float* from, int64_t stride, float* to, int64_t rows,
 template <int64_t R>
 void transpose_rows(const float* from, int64_t stride, int64_t rows, int64_t dim, float* to) {
   pack_lines<R, R, Source<float, false>>(Operand{from, stride, true, false, false, nullptr}, 0, rows, 0, dim, to);
-}
-
-// to [D, key_block] = from [rows, D] transposed, zeros past the last row.
-inline void transpose_keys(const float* from, int64_t stride, float* to, int64_t rows, int64_t dim) {
-  for (int64_t r = 0; r < key_block; r++)
-    for (int64_t i = 0; i < dim; i++) to[i * key_block + r] = r < rows ? from[r * stride + i] : 0;
 }
 
 // scale * score in the lanes whose key (the first is key `at`) is in range, -infinity in the others.

@@ -9,21 +9,23 @@
 namespace CV_ISA {
 namespace {
 
+constexpr int64_t grad_queries = 48;  // a block of them: its scores, keys and values stay in L2 up to D = 128
+
 // What a task reads and writes beside its own memory.
 struct GradBuffers {
   const float *q, *k, *v, *out, *lse, *dout;
   float *dq, *dk, *dv;
 };
 
-// A task's memory. H heads of the group, S all queries.
+// A task's memory. H heads of the group, S all queries; dscore and dq lack their factor `scale`, q_QP has it.
 struct GradMemory {
-  float *q_HSP, *dout_HSU, *dq_HSP, *delta_HS;  // all queries of the group
-  float *k_DJ, *v_VJ, *k_JP, *dk_JP, *dv_JU;    // one block of keys
-  float *p_QJ, *dscore_QJ;                      // one block of queries against it
+  float *dq_HSP, *delta_HS;                   // all queries of the group
+  float *k_DJ, *v_VJ, *k_JP, *dk_JP, *dv_JU;  // one block of keys
+  float *q_QP, *dout_QU, *p_QJ, *dscore_QJ;   // one block of queries against it
 
   static int64_t floats(const AttentionShape& s) {
-    return s.group * s.queries * (2 * s.padded + s.value_padded + 1) +
-           key_block * (s.dim + s.value_dim + 2 * s.padded + s.value_padded) + 2 * query_block * key_block;
+    return s.group * s.queries * (s.padded + 1) + key_block * (s.dim + s.value_dim + 2 * s.padded + s.value_padded) +
+           grad_queries * (s.padded + s.value_padded + 2 * key_block);
   }
   GradMemory(const AttentionShape& s, float* memory) {
     const auto next = [&memory](int64_t count) {
@@ -32,73 +34,125 @@ struct GradMemory {
       return at;
     };
     const int64_t all = s.group * s.queries;
-    q_HSP = next(all * s.padded), dout_HSU = next(all * s.value_padded), dq_HSP = next(all * s.padded);
-    k_DJ = next(s.dim * key_block), v_VJ = next(s.value_dim * key_block), k_JP = next(key_block * s.padded);
-    dk_JP = next(key_block * s.padded), dv_JU = next(key_block * s.value_padded);
-    p_QJ = next(query_block * key_block), dscore_QJ = next(query_block * key_block);
+    dq_HSP = next(all * s.padded), k_DJ = next(s.dim * key_block), v_VJ = next(s.value_dim * key_block);
+    k_JP = next(key_block * s.padded), dk_JP = next(key_block * s.padded), dv_JU = next(key_block * s.value_padded);
+    q_QP = next(grad_queries * s.padded), dout_QU = next(grad_queries * s.value_padded);
+    p_QJ = next(grad_queries * key_block), dscore_QJ = next(grad_queries * key_block);
     delta_HS = next(all);
   }
 };
 
-void load_queries(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g) {
-  const int64_t V = s.value_dim, stride = s.heads * V;
-  for (int64_t h = 0; h < s.group; h++) {
-    const int64_t at = s.query(b, 0, g * s.group + h), row = h * s.queries;
-    pad_rows(a.q + at * s.dim, s.heads * s.dim, m.q_HSP + row * s.padded, s.queries, s.dim, s.padded);
-    pad_rows(a.dout + at * V, stride, m.dout_HSU + row * s.value_padded, s.queries, V, s.value_padded);
-    for (int64_t i = 0; i < s.queries; i++)
-      m.delta_HS[row + i] = dot(a.out + at * V + i * stride, a.dout + at * V + i * stride, V);
-  }
-  memset(m.dq_HSP, 0, s.group * s.queries * s.padded * sizeof(float));
-}
-
-// p = exp(scale * score - lse) over the scores, and dscore = scale p (dp - delta) over dp, one query.
-void grad_scores(float* p_J, float* dscore_J, KeyRange range, int64_t first_key, float scale, float lse, float delta) {
-  const float anchor = lse == -infinity ? 0 : lse;
-  for (int64_t j = 0; j < key_block; j += W) {
-    vf p = vexp_down(masked_score(p_J + j, range, first_key + j, scale) - anchor);
-    store(dscore_J + j, p * (load(dscore_J + j) - delta) * scale);
-    store(p_J + j, p);
-  }
+// Products of a matrix's rows, a strip of registers at a time, each over the part of the sum that is not zero.
+template <class F>
+void each_strip(int64_t rows, F body) {
+  for (int64_t i = 0; i < rows; i += tile_rows) body(i, least(tile_rows, rows - i));
 }
 
 // One block of queries of one head against one block of keys.
-void grad_tile(const AttentionShape& s, const GradMemory& m, const float* lse_S, int64_t h, int64_t first_query,
-               int64_t first_key) {
-  const int64_t count = least(query_block, s.queries - first_query), keys = least(key_block, s.keys - first_key);
-  const int64_t row = h * s.queries + first_query, P = s.padded, U = s.value_padded;
-  const float *q_QP = m.q_HSP + row * P, *dout_QU = m.dout_HSU + row * U;
-  product<false>(q_QP, P, 1, m.k_DJ, key_block, m.p_QJ, key_block, count, key_block, s.dim);
-  product<false>(dout_QU, U, 1, m.v_VJ, key_block, m.dscore_QJ, key_block, count, key_block, s.value_dim);
-  for (int64_t i = 0; i < count; i++)
-    grad_scores(m.p_QJ + i * key_block, m.dscore_QJ + i * key_block, s.visible(first_query + i), first_key, s.scale,
-                lse_S[first_query + i], m.delta_HS[row + i]);
-  product<true>(m.p_QJ, 1, key_block, dout_QU, U, m.dv_JU, U, keys, U, count);
-  product<true>(m.dscore_QJ, 1, key_block, q_QP, P, m.dk_JP, P, keys, P, count);
-  product<true>(m.dscore_QJ, key_block, 1, m.k_JP, P, m.dq_HSP + row * P, P, count, P, keys);
-}
+struct GradTile {
+  const AttentionShape& s;
+  const GradMemory& m;
+  int64_t first_query, first_key, count, keys;
+  KeyRange seen_Q[grad_queries];  // the keys of the block that each query may look at
+
+  GradTile(const AttentionShape& shape, const GradMemory& memory, int64_t query, int64_t key)
+      : s(shape), m(memory), first_query(query), first_key(key), count(least(grad_queries, s.queries - query)),
+        keys(least(key_block, s.keys - key)) {
+    const auto in_block = [=](int64_t at) { return least(keys, most(0, at - first_key)); };
+    for (int64_t i = 0; i < count; i++) {
+      const KeyRange range = s.visible(first_query + i);
+      seen_Q[i] = {in_block(range.begin), in_block(range.end)};
+    }
+  }
+  bool is_seen() const { return seen_Q[count - 1].end > 0 && seen_Q[0].begin < keys; }
+
+  void load(const GradBuffers& a, int64_t b, int64_t h) const {
+    const int64_t at = s.query(b, first_query, h);
+    pad_rows(a.q + at * s.dim, s.heads * s.dim, m.q_QP, count, s.dim, s.padded, s.scale);
+    pad_rows(a.dout + at * s.value_dim, s.heads * s.value_dim, m.dout_QU, count, s.value_dim, s.value_padded);
+  }
+
+  // to [Q, J] = a [Q, depth] b [depth, J] where some query of a strip sees some key of a vector.
+  void multiply(const float* a, int64_t a_row, const float* b_J, float* to_QJ, int64_t depth) const {
+    each_strip(count, [&](int64_t i, int64_t rows) {
+      const int64_t begin = seen_Q[i].begin / W * W, end = ceil_div(seen_Q[i + rows - 1].end, W) * W;
+      product_strip<tile_rows, false>(rows, a + i * a_row, a_row, 1, b_J + begin, key_block, to_QJ + i * key_block + begin,
+                                      key_block, end - begin, depth);
+    });
+  }
+
+  // p = exp(score - lse) over the scores, and dscore = p (dp - delta) over dp, one query; zeros where it does not look.
+  void soften(int64_t i, float lse, float delta) const {
+    float *p_J = m.p_QJ + i * key_block, *dscore_J = m.dscore_QJ + i * key_block;
+    const KeyRange seen = seen_Q[i];
+    const float anchor = lse == -infinity ? 0 : lse;
+    for (int64_t j = 0; j < key_block; j += W) {
+      vf p = {}, dscore = {};
+      if (j < seen.end && j + W > seen.begin) {
+        p = vexp_down(masked_score(p_J + j, seen, j, 1) - anchor);
+        dscore = p * (CV_ISA::load(dscore_J + j) - delta);
+      }
+      store(p_J + j, p);
+      store(dscore_J + j, dscore);
+    }
+  }
+
+  // dv += p^T dout and dk += dscore^T q, each key by the queries that see it; dq += dscore k, each query by the keys it sees.
+  void add_gradients(float* dq_QP) const {
+    const int64_t P = s.padded, U = s.value_padded;
+    int64_t from = 0, to = 0;  // both ends only move forward
+    each_strip(keys, [&](int64_t j, int64_t rows) {
+      while (from < count && seen_Q[from].end <= j) from++;
+      while (to < count && seen_Q[to].begin < j + rows) to++;
+      const int64_t at = from * key_block + j;
+      product_strip<tile_rows, true>(rows, m.p_QJ + at, 1, key_block, m.dout_QU + from * U, U, m.dv_JU + j * U, U, U, to - from);
+      product_strip<tile_rows, true>(rows, m.dscore_QJ + at, 1, key_block, m.q_QP + from * P, P, m.dk_JP + j * P, P, P, to - from);
+    });
+    each_strip(count, [&](int64_t i, int64_t rows) {
+      const int64_t begin = seen_Q[i].begin, end = seen_Q[i + rows - 1].end;
+      product_strip<tile_rows, true>(rows, m.dscore_QJ + i * key_block + begin, key_block, 1, m.k_JP + begin * P, P, dq_QP + i * P, P,
+                                     P, end - begin);
+    });
+  }
+};
 
 // One block of keys against all queries of the group: the whole of dk and dv there.
-void grad_key_block(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g,
-                    int64_t first_key) {
+void grad_key_block(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g, int64_t first_key) {
   const int64_t rows = least(key_block, s.keys - first_key), at = s.key(b, first_key, g);
   const int64_t D = s.dim, V = s.value_dim, P = s.padded, U = s.value_padded;
   const int64_t key_stride = s.kv_heads * D, value_stride = s.kv_heads * V;
-  transpose_keys(a.k + at * D, key_stride, m.k_DJ, rows, D);
-  transpose_keys(a.v + at * V, value_stride, m.v_VJ, rows, V);
+  transpose_rows<key_block>(a.k + at * D, key_stride, rows, D, m.k_DJ);
+  transpose_rows<key_block>(a.v + at * V, value_stride, rows, V, m.v_VJ);
   pad_rows(a.k + at * D, key_stride, m.k_JP, rows, D, P);
   memset(m.dk_JP, 0, key_block * P * sizeof(float));
   memset(m.dv_JU, 0, key_block * U * sizeof(float));
-  for (int64_t h = 0; h < s.group; h++)
-    for (int64_t i = 0; i < s.queries; i += query_block) {
-      const KeyRange seen = s.visible(i, least(query_block, s.queries - i));
-      if (seen.begin < first_key + rows && seen.end > first_key)
-        grad_tile(s, m, a.lse + (b * s.heads + g * s.group + h) * s.queries, h, i, first_key);
+  for (int64_t i = 0; i < s.queries; i += grad_queries) {
+    const GradTile tile(s, m, i, first_key);
+    if (!tile.is_seen()) continue;
+    for (int64_t h = 0; h < s.group; h++) {
+      const int64_t row = h * s.queries + i, head = g * s.group + h;
+      const float* lse_Q = a.lse + (b * s.heads + head) * s.queries + i;
+      tile.load(a, b, head);
+      tile.multiply(m.q_QP, P, m.k_DJ, m.p_QJ, D);
+      tile.multiply(m.dout_QU, U, m.v_VJ, m.dscore_QJ, V);
+      for (int64_t r = 0; r < tile.count; r++) tile.soften(r, lse_Q[r], m.delta_HS[row + r]);
+      tile.add_gradients(m.dq_HSP + row * P);
     }
+  }
   for (int64_t j = 0; j < rows; j++) {
     memcpy(a.dk + at * D + j * key_stride, m.dk_JP + j * P, D * sizeof(float));
     memcpy(a.dv + at * V + j * value_stride, m.dv_JU + j * U, V * sizeof(float));
   }
+}
+
+// delta = dout . out of all queries of the group, and zeros in dq.
+void start_queries(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g) {
+  for (int64_t h = 0; h < s.group; h++)
+    for (int64_t i = 0; i < s.queries; i++) {
+      const int64_t at = s.query(b, i, g * s.group + h) * s.value_dim;
+      m.delta_HS[h * s.queries + i] = dot(a.out + at, a.dout + at, s.value_dim);
+    }
+  memset(m.dq_HSP, 0, s.group * s.queries * s.padded * sizeof(float));
 }
 
 }  // namespace
@@ -116,13 +170,13 @@ void attention_grad(const cv::AttentionGradArgs& args) {
   parallel_with_memory(1, groups * segments, GradMemory::floats(s), [&](float* memory, int64_t task) {
     const int64_t segment = task % segments, b = task / segments / s.kv_heads, g = task / segments % s.kv_heads;
     const GradMemory m(s, memory);
-    load_queries(s, a, m, b, g);
+    start_queries(s, a, m, b, g);
     for (int64_t block = segment; block < blocks; block += segments)
       grad_key_block(s, a, m, b, g, block * key_block);
     for (int64_t h = 0; h < s.group; h++)
       for (int64_t i = 0; i < s.queries; i++)
-        memcpy(parts + segment * size + s.query(b, i, g * s.group + h) * s.dim,
-               m.dq_HSP + (h * s.queries + i) * s.padded, s.dim * sizeof(float));
+        scale_row(m.dq_HSP + (h * s.queries + i) * s.padded, parts + segment * size + s.query(b, i, g * s.group + h) * s.dim, s.scale,
+                  s.dim);
   });
   if (segments == 1) return;
   parallel_pieces(size, segments, [=](int64_t begin, int64_t end) {
