@@ -80,13 +80,22 @@ CV_INLINE s32x8 dot4(u8x32 q, s8x32 x) {
 }
 #endif
 
+#if defined(__AVX2__)
+// Pairs of products of F's weights with a row that 16 bits hold the sum of, of kFours at most.
+template <class F, int kFours>
+constexpr int pairs_together() {
+  const int fit = F::kSigned ? 1 : 32767 / (2 * 127 * ((1 << F::kBits) - 1));
+  return fit >= kFours ? kFours : fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
+}
+#endif
+
 // For each column the sum of the products of 4 * kFours weights (lane c of q[d]: four of column c) with as many of a row of x.
 template <class F, int kFours>
 CV_INLINE s32x8 dot_fours(const s32x8* q, const int8_t* x) {
   s32x8 sum = {};
 #if defined(__AVX2__)
   // As many pairs of products as 16 bits hold are added up before they are widened.
-  constexpr int kFit = F::kSigned ? 1 : 32767 / (2 * 127 * ((1 << F::kBits) - 1)), kPairs = kFit >= kFours ? kFours : kFit >= 4 ? 4 : kFit >= 2 ? 2 : 1;
+  constexpr int kPairs = pairs_together<F, kFours>();
   CV_UNROLL for (int d = 0; d < kFours; d += kPairs) {
     __m256i pairs = _mm256_setzero_si256();
     CV_UNROLL for (int e = d; e < d + kPairs; e++) {
@@ -103,6 +112,28 @@ CV_INLINE s32x8 dot_fours(const s32x8* q, const int8_t* x) {
   return sum;
 }
 
+// The same for two rows, k apart.
+template <class F, int kFours>
+CV_INLINE void dot_fours(const s32x8* q, const int8_t* x, int64_t k, s32x8 (&sum)[2]) {
+#if defined(__AVX2__)
+  if constexpr (!F::kSigned) {
+    constexpr int kPairs = pairs_together<F, kFours>();
+    sum[0] = sum[1] = s32x8{};
+    CV_UNROLL for (int d = 0; d < kFours; d += kPairs) {
+      __m256i pairs[2] = {};
+      CV_UNROLL for (int e = d; e < d + kPairs; e++) CV_UNROLL for (int m = 0; m < 2; m++) {
+        const __m256i four = _mm256_set1_epi32(load_bytes<int32_t>(x + m * k + 4 * e));
+        pairs[m] = _mm256_add_epi16(pairs[m], _mm256_maddubs_epi16((__m256i)q[e], four));
+        asm volatile("" : "+x"(pairs[m]));  // or GCC takes one row after the other, each a chain of its own
+      }
+      CV_UNROLL for (int m = 0; m < 2; m++) sum[m] += (s32x8)_mm256_madd_epi16(pairs[m], _mm256_set1_epi16(1));
+    }
+    return;
+  }
+#endif
+  CV_UNROLL for (int m = 0; m < 2; m++) sum[m] = dot_fours<F, kFours>(q, x + m * k);
+}
+
 // The scales of a block of each of eight columns, and what its elements are off by: lane c is column c's.
 template <class F>
 struct ColumnHeads {
@@ -114,6 +145,8 @@ struct ColumnHeads {
     if constexpr (F::kScales == 1) {
       scale[0] = F::scales(b, stride);
       if (F::kMin) offset[0] = halves_of_columns(b + 2, stride);
+    } else if constexpr (F::kScales == 8) {
+      heads_of_six(b, stride, scale, offset);
     } else {
       Head<F::kScales> h[8];
       for (int c = 0; c < 8; c++) F::head(b + c * stride, h[c]);
@@ -134,13 +167,13 @@ struct ColumnHeads {
   }
 };
 
-// out[m * ld + c] = column c (weights at b + c * stride) times row m of x, for `columns` of eight columns and kRows rows; where that
-// is 0, for `many`. Eight columns at `next` are asked for meanwhile.
+// out[m * ld + c] = column c (weights at b + c * stride) times row m of x, for `columns` of eight columns and kRows (1 or 2) rows; where
+// that is 0, for `many`. Eight columns at `next` are asked for meanwhile.
 template <class F, int kRows>
 [[gnu::noinline]] static void dot_columns(const uint8_t* b, int64_t stride, const uint8_t* next, const Rows8& x, int many, float* out,
                                           int64_t ld, int64_t columns) {
   typedef ColumnHeads<F> Heads;
-  constexpr int kParts = F::kElements / 32;
+  constexpr int kParts = F::kElements / 32, kFours = 8 / Heads::kEach;
   const int64_t parts = x.k / 32;
   f32x8 acc[kRows > 0 ? kRows : kMostRows] = {};
   Heads heads;
@@ -148,30 +181,35 @@ template <class F, int kRows>
     for (int line = 0; line < kColumnLanes * F::kBytes; line += 64) __builtin_prefetch(next + line);
     next += kColumnLanes * F::kBytes;
     heads.read(b, stride);
+    s32x8 read[8], q[8];
     CV_UNROLL for (int i = 0; i < kParts; i++) {
-      s32x8 q[8];
-      F::columns(b, stride, i, q);
+      if (i % F::kShare == 0) F::columns(b, stride, i, read);
+      F::part(read, i, q);
       const f32x8* scale = heads.scale + Heads::kEach * i;
       const f32x8* offset = heads.offset + Heads::kEach * i;
+      auto add_dots = [&](int64_t at, int half, s32x8 dots, f32x8 sum) __attribute__((always_inline)) {
+        sum = fma8(__builtin_convertvector(dots, f32x8), scale[half] * splat8(x.scale[at]), sum);
+        if (!Heads::kOffset) return sum;
+        return fma8(offset[half], splat8(Heads::kEach == 1 ? x.sum32[at] : x.sum16[2 * at + half]), sum);
+      };
       auto add_row = [&](int m) __attribute__((always_inline)) {
         const int64_t at = m * parts + p + i;
-        const int8_t* from = x.q + 32 * at;
-        const f32x8 unit = splat8(x.scale[at]);
         f32x8 sum = acc[m];
-        if constexpr (Heads::kEach == 1) {
-          sum = fma8(__builtin_convertvector(dot_fours<F, 8>(q, from), f32x8), scale[0] * unit, sum);
-          if (Heads::kOffset) sum = fma8(offset[0], splat8(x.sum32[at]), sum);
-        } else {
-          CV_UNROLL for (int half = 0; half < 2; half++) {
-            const s32x8 dots = dot_fours<F, 4>(q + 4 * half, from + 16 * half);
-            sum = fma8(__builtin_convertvector(dots, f32x8), scale[half] * unit, sum);
-            sum = fma8(offset[half], splat8(x.sum16[2 * at + half]), sum);
-          }
-        }
+        CV_UNROLL for (int half = 0; half < Heads::kEach; half++)
+          sum = add_dots(at, half, dot_fours<F, kFours>(q + kFours * half, x.q + 32 * at + 16 * half), sum);
         acc[m] = sum;
       };
-      if constexpr (kRows > 0) CV_UNROLL for (int m = 0; m < kRows; m++) add_row(m);
-      else for (int m = 0; m < many; m++) add_row(m);
+      if constexpr (kRows == 1) {
+        add_row(0);
+      } else if constexpr (kRows == 2) {
+        CV_UNROLL for (int half = 0; half < Heads::kEach; half++) {
+          s32x8 dots[2];
+          dot_fours<F, kFours>(q + kFours * half, x.q + 32 * (p + i) + 16 * half, x.k, dots);
+          CV_UNROLL for (int m = 0; m < 2; m++) acc[m] = add_dots(m * parts + p + i, half, dots[m], acc[m]);
+        }
+      } else {
+        for (int m = 0; m < many; m++) add_row(m);
+      }
     }
   }
   for (int m = 0; m < (kRows > 0 ? kRows : many); m++) memcpy(out + m * ld, &acc[m], columns * sizeof(float));

@@ -132,18 +132,18 @@ CV_INLINE void transpose8(V (&v)[8]) {
 template <int kScales>
 struct Head { float scale[kScales], min[kScales]; };
 
-// Elements 32 * i and up of a block of each of eight columns (weight rows), `stride` bytes apart: lane c of q[d] holds four, 4 * d and
-// up, of column c.
+// What F::columns reads from blocks of eight columns (weight rows), `stride` bytes apart, F::part makes elements 32 * i and up of: lane
+// c of q[d] holds four, 4 * d and up, of column c. kShare neighbouring parts are made of what was read once.
 template <class F>
 CV_INLINE void whole_of_columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) {
   CV_UNROLL for (int c = 0; c < 8; c++) q[c] = (s32x8)F::whole(b + c * stride, i);
   transpose8(q);
 }
 
-// The same of elements that are halves of 16 bytes, the low halves first: moved before they are taken apart.
-CV_INLINE void nibbles_of_columns(const uint8_t* b, int64_t stride, s32x8 (&q)[8]) {
+// 16 bytes of each of eight columns: lane c of v[j] is word j of column c.
+CV_INLINE void words_of_columns(const uint8_t* b, int64_t stride, s32x8 (&v)[4]) {
   typedef int32_t s32x4 __attribute__((vector_size(16)));
-  s32x8 v[4], t[4];
+  s32x8 t[4];
   CV_UNROLL for (int c = 0; c < 4; c++)
     v[c] = __builtin_shufflevector(load_bytes<s32x4>(b + c * stride), load_bytes<s32x4>(b + (c + 4) * stride), 0, 1, 2, 3, 4, 5, 6, 7);
   CV_UNROLL for (int i = 0; i < 4; i += 2) {
@@ -154,8 +154,33 @@ CV_INLINE void nibbles_of_columns(const uint8_t* b, int64_t stride, s32x8 (&q)[8
     v[2 * j] = __builtin_shufflevector(t[j], t[j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
     v[2 * j + 1] = __builtin_shufflevector(t[j], t[j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
   }
+}
+
+// Elements that are halves of 16 bytes, the low halves first: moved before they are taken apart.
+CV_INLINE void nibbles_of_columns(const uint8_t* b, int64_t stride, s32x8 (&q)[8]) {
+  s32x8 v[4];
+  words_of_columns(b, stride, v);
   CV_UNROLL for (int d = 0; d < 4; d++) q[d] = (s32x8)bits_of<4>((u8x32)v[d], 0), q[d + 4] = (s32x8)bits_of<4>((u8x32)v[d], 4);
 }
+
+// Where one part is read at a time, as it is.
+struct OwnParts {
+  static constexpr int kShare = 1;
+  CV_MEMBER static void part(const s32x8 (&read)[8], int, s32x8 (&q)[8]) { memcpy(q, read, sizeof q); }
+};
+
+// Where bytes hold kBits bits of each of several parts.
+template <int kBits>
+struct SharedParts {
+  static constexpr int kShare = 8 / kBits;
+  CV_MEMBER static void part(const s32x8 (&read)[8], int i, s32x8 (&q)[8]) {
+    CV_UNROLL for (int d = 0; d < 8; d++) q[d] = (s32x8)bits_of<kBits>((u8x32)read[d], i % kShare * kBits);
+  }
+  CV_MEMBER static void read_columns(const uint8_t* b, int64_t stride, s32x8 (&q)[8]) {
+    CV_UNROLL for (int c = 0; c < 8; c++) q[c] = load_bytes<s32x8>(b + c * stride);
+    transpose8(q);
+  }
+};
 
 // An f16 of each of eight columns, `stride` bytes apart.
 CV_INLINE f32x8 halves_of_columns(const uint8_t* b, int64_t stride) {
@@ -169,7 +194,7 @@ CV_INLINE f32x8 halves_of_columns(const uint8_t* b, int64_t stride) {
 #endif
 }
 
-struct Block32 {
+struct Block32 : OwnParts {
   static constexpr int kElements = 32, kScales = 1, kCenter = 0, kBits = 4;
   static constexpr bool kSigned = false, kMin = false;
   CV_MEMBER static f32x8 scales(const uint8_t* b, int64_t stride) { return halves_of_columns(b, stride); }
@@ -252,7 +277,7 @@ CV_INLINE void scale_bytes(const uint8_t* p, float d, float* out, int center = 0
   memcpy(out, &v, 32);
 }
 
-struct Q2K : Block256 {
+struct Q2K : Block256, SharedParts<2> {
   static constexpr int kBytes = 84, kBits = 2;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
@@ -266,9 +291,9 @@ struct Q2K : Block256 {
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
     return bits_of<2>(load_bytes<u8x32>(b + 16 + i / 4 * 32), i % 4 * 2);
   }
-  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q2K>(b, stride, i, q); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { read_columns(b + 16 + i / 4 * 32, stride, q); }
 };
-struct Q3K : Block256 {
+struct Q3K : Block256, OwnParts {
   static constexpr int kBytes = 110, kCenter = 4, kBits = 3;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
     const uint32_t x = word_at(b + 96), y = word_at(b + 100), z = word_at(b + 104);
@@ -296,16 +321,29 @@ CV_INLINE void head_of_six(const uint8_t* b, Head<8>& h) {
   scale_bytes((const uint8_t*)mins, -half_at(b + 2), h.min);
 }
 
-struct Q4K : Block256 {
+// The same of eight columns: lane c is column c's.
+CV_INLINE void heads_of_six(const uint8_t* b, int64_t stride, f32x8* scale, f32x8* min) {
+  const int32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, top = 0x30303030;
+  const f32x8 d = halves_of_columns(b, stride), dmin = -halves_of_columns(b + 2, stride);
+  s32x8 v[4];
+  words_of_columns(b, stride, v);
+  const s32x8 scales[2] = {v[1] & six, (v[3] & four) | (v[1] >> 2 & top)}, mins[2] = {v[2] & six, (v[3] >> 4 & four) | (v[2] >> 2 & top)};
+  CV_UNROLL for (int i = 0; i < 8; i++) {
+    scale[i] = __builtin_convertvector(scales[i / 4] >> (8 * (i % 4)) & 255, f32x8) * d;
+    min[i] = __builtin_convertvector(mins[i / 4] >> (8 * (i % 4)) & 255, f32x8) * dmin;
+  }
+}
+
+struct Q4K : Block256, SharedParts<4> {
   static constexpr int kBytes = 144, kScales = 8;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<8>& h) { head_of_six(b, h); }
   CV_MEMBER static u8x32 whole(const uint8_t* b, int i) {
     return bits_of<4>(load_bytes<u8x32>(b + 16 + i / 2 * 32), i % 2 * 4);
   }
-  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q4K>(b, stride, i, q); }
+  CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { read_columns(b + 16 + i / 2 * 32, stride, q); }
 };
-struct Q5K : Block256 {
+struct Q5K : Block256, OwnParts {
   static constexpr int kBytes = 176, kScales = 8, kBits = 5;
   static constexpr bool kMin = true;
   CV_MEMBER static void head(const uint8_t* b, Head<8>& h) { head_of_six(b, h); }
@@ -315,7 +353,7 @@ struct Q5K : Block256 {
   }
   CV_MEMBER static void columns(const uint8_t* b, int64_t stride, int i, s32x8 (&q)[8]) { whole_of_columns<Q5K>(b, stride, i, q); }
 };
-struct Q6K : Block256 {
+struct Q6K : Block256, OwnParts {
   static constexpr int kBytes = 210, kCenter = 32, kBits = 6;
   CV_MEMBER static void head(const uint8_t* b, Head<16>& h) {
     const float d = half_at(b + 208);

@@ -64,7 +64,7 @@ struct Product {
   Output out, saved;
 
   bool is_paired() const { return finish == Finish::swiglu; }
-  bool is_thin() const { return m <= kThinRows && !b.format; }
+  bool is_thin() const { return m <= (b.k_inner ? kThinRows : kThinRows / 2) && !b.format; }
 };
 
 class List {
@@ -127,7 +127,7 @@ class List {
 
   // Hidden features a paired tile covers are half its columns.
   static int64_t columns_of(const Product& p, int64_t tile_columns) {
-    if (p.is_thin()) tile_columns = least(tile_columns, kThinColumns);
+    if (p.is_thin()) tile_columns = least(tile_columns, thin_columns_of(p.b, p.k));
     return p.is_paired() ? tile_columns / 2 : tile_columns;
   }
 

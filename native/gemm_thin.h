@@ -4,8 +4,9 @@
 
 namespace CV_ISA {
 
-constexpr int64_t kThinRows = 4;      // from 5 rows on, packing pays
-constexpr int64_t kThinColumns = 256;  // columns a task
+constexpr int64_t kThinRows = 8;          // with more, packing pays; where b's lines lie across k, with half of them (Zen 3)
+constexpr int64_t kThinColumns = 256;     // columns a task at most
+constexpr int64_t kThinBytes = 32 << 10;  // of b's lines a task, so that rows after the first four find them near
 
 // sums [kM, columns] = a [kM, k] x columns (at most kJ) rows of b, stored [columns, k]: dot products.
 template <int kM, int kJ, class T, bool kRound>
@@ -82,8 +83,15 @@ static void thin(const float* a, const Operand& b, int64_t column, int64_t k, in
   else thin_as<kM, float, false>(a, b, column, k, columns, sums);
 }
 
-// The rows a product of m rows is computed with: 1, 2 or 4, the missing ones zeros.
-CV_INLINE int64_t thin_rows_of(int64_t m) { return m == 3 ? 4 : m; }
+// The rows a product of m rows is computed with: 1, 2 or whole fours, the missing ones zeros.
+CV_INLINE int64_t thin_rows_of(int64_t m) { return m <= 2 ? m : ceil_div(m, 4) * 4; }
+
+// Columns of a task.
+CV_INLINE int64_t thin_columns_of(const Operand& b, int64_t k) {
+  if (!b.k_inner) return kThinColumns;
+  const int64_t near = kThinBytes / most(1, k * (b.bf16 ? 2 : 4)) / 8 * 8;
+  return least(kThinColumns, most(8, near));
+}
 
 // a [rows, k] of f32 from m rows of x, missing ones zeros.
 static void pack_thin(const Operand& x, int64_t m, int64_t k, float* a) {
@@ -99,9 +107,9 @@ static void pack_thin(const Operand& x, int64_t m, int64_t k, float* a) {
 // sums [rows, columns], rows kThinColumns apart, = a [rows, k] x columns of b from `column` on.
 static void multiply_thin(int64_t rows, const float* a, const Operand& b, int64_t column, int64_t k, int64_t columns,
                           float* sums) {
-  if (rows == 1) thin<1>(a, b, column, k, columns, sums);
-  else if (rows == 2) thin<2>(a, b, column, k, columns, sums);
-  else thin<4>(a, b, column, k, columns, sums);
+  if (rows == 1) return thin<1>(a, b, column, k, columns, sums);
+  if (rows == 2) return thin<2>(a, b, column, k, columns, sums);
+  for (int64_t i = 0; i < rows; i += 4) thin<4>(a + i * k, b, column, k, columns, sums + i * kThinColumns);
 }
 
 }  // namespace CV_ISA

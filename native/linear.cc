@@ -81,7 +81,7 @@ void stream_bytes(const Call& c, cv::DType dtype, const uint8_t* w, const uint8_
   float* out = c.out + s.row * c.n + j;
   with_format(dtype, [&](auto f) {
     typedef decltype(f) F;
-    constexpr int kTwo = F::kElements == 32 ? 2 : 0;  // of larger blocks a variant less to compile
+    constexpr int kTwo = F::kElements == 32 || F::kScales == 8 ? 2 : 0;  // of other large blocks a variant less to compile
     auto* const dot = s.rows == 1 ? dot_columns<F, 1> : s.rows == 2 ? dot_columns<F, kTwo> : dot_columns<F, 0>;
     int64_t i = 0;
     for (; i + kColumnLanes <= columns; i += kColumnLanes) {
