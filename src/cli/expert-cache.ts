@@ -4,7 +4,7 @@ import { ExpertCache, type ExpertCacheFigures } from "../infer/index.ts";
 import type { Decoder } from "../models/index.ts";
 import type { Device } from "../tensor/index.ts";
 import { byteSize } from "./options.ts";
-import { grouped } from "./output.ts";
+import { bytes } from "./output.ts";
 
 /** --expert-cache of `generate` and `chat`, in bytes. */
 export interface ExpertCacheFlag {
@@ -31,8 +31,8 @@ export function expertCacheOf(
   return new ExpertCache(layers, device, budget);
 }
 
-/** "expert cache: 91 % hits (23 % foreseen), 310 MB read". */
+/** "expert cache: 91 % hits (23 % foreseen), 310 MiB read". */
 export function cacheLine({ used, hits, foreseen, bytesRead }: ExpertCacheFigures): string {
   const share = (part: number): string => `${Math.round((100 * part) / Math.max(1, used))} %`;
-  return `expert cache: ${share(hits)} hits (${share(foreseen)} foreseen), ${grouped(Math.round(bytesRead / 1e6))} MB read`;
+  return `expert cache: ${share(hits)} hits (${share(foreseen)} foreseen), ${bytes(bytesRead)} read`;
 }

@@ -152,10 +152,10 @@ function resultOf(
 /** The line below a text. */
 function tell({ timings: { tokens, tokensMs, promptTokens, promptMs }, expertCache }: Finished): void {
   process.stdout.write("\n");
-  const rate = tokens > 1 ? ((tokens - 1) / tokensMs) * 1000 : 0;
-  remark(
-    `${tokens} tokens, ${rate.toFixed(0)} tokens/s after the first; prompt of ${promptTokens} in ${promptMs.toFixed(0)} ms`,
-  );
+  const count = tokens === 1 ? "1 token" : `${tokens} tokens`;
+  const rate =
+    tokens > 1 ? `, ${(((tokens - 1) / tokensMs) * 1000).toFixed(0)} tokens/s after the first` : "";
+  remark(`${count}${rate}; prompt of ${promptTokens} in ${promptMs.toFixed(0)} ms`);
   if (expertCache) remark(cacheLine(expertCache));
 }
 

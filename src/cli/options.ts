@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import { type KernelReport, selectKernels } from "../kernels/index.ts";
 import { Device } from "../tensor/index.ts";
+import { remark } from "./output.ts";
 
 /** Parses an option's whole number; `least` is the smallest allowed. */
 export function whole(name: string, least: number): (text: string) => number {
@@ -65,7 +66,18 @@ export async function openDevice(
     fail("usage", `--kernels takes ${kernelNames.join(", ")}, not ${JSON.stringify(kernels)}`);
   const count = threads === undefined ? undefined : whole("--threads", 1)(threads);
   const selected = await selectKernels({ kernels: name ?? byDefault, threads: count });
+  if (command.name() !== "doctor") tellOfSlowKernels(selected.report);
   return { device: new Device(selected.kernels), report: selected.report };
+}
+
+/** Of those that define what is right and are never made fast, where nobody asked for them. */
+function tellOfSlowKernels({ kernels, attempts }: KernelReport): void {
+  const failed = attempts.filter(({ state }) => state === "failed");
+  if (kernels !== "reference" || failed.length === 0) return;
+  const why = failed.map(({ kernels: other, reason }) => `${other}: ${reason}`).join("; ");
+  remark(
+    `on the reference kernels, a hundred times slower than native ones (${why}); to mend, in a checkout: npm run build`,
+  );
 }
 
 /** "native avx2, 2 threads" */

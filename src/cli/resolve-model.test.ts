@@ -43,6 +43,10 @@ test("a folder, a file, a cached name, and one file of a cached name", async () 
 
   await put("y.GGUF");
   expect(await resolveModel(join(root, "y.GGUF"))).toBe(join(root, "y.GGUF"));
+  await put("folder/notes.txt");
+  await expect(resolveModel(join(root, "folder"))).rejects.toThrow(
+    "folder holds neither config.json nor a GGUF model",
+  );
   await put("folder/Model-Q4.GGUF");
   expect(await resolveModel(join(root, "folder"))).toBe(join(root, "folder/Model-Q4.GGUF"));
 

@@ -54,7 +54,12 @@ async function modelIn(path: string, argument: string): Promise<string> {
   if (await pathExists(join(path, "config.json"))) return path;
   const files = (await listFolder(path)).filter(isGgufPath);
   const models = files.filter((name) => !laterPart.test(name));
-  if (models.length === 0) return path;
+  if (models.length === 0)
+    fail(
+      "file-missing",
+      `${argument} holds neither config.json nor a GGUF model`,
+      "give the folder that holds config.json and the weights",
+    );
   if (models.length > 1)
     fail(
       "usage",

@@ -1,4 +1,5 @@
 import { basename, join } from "node:path";
+import { fail } from "../errors.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { readChatTemplate, readGgufChatTemplate } from "./chat-template-files.ts";
 import { writeFileAtomic } from "./files.atomic.ts";
@@ -31,8 +32,13 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     return await withMetadata(path, (metadata) => readGgufTokenizer(metadata, basename(path)));
   const [file, model] = vocabularyFiles.map((name) => join(path, name)) as [string, string];
   const config = (await readTextIfThere(join(path, "tokenizer_config.json"))) ?? "{}";
-  if ((await pathExists(file)) || !(await pathExists(model)))
-    return readTokenizer({ tokenizer: await readText(file), config }, file);
+  if (await pathExists(file)) return readTokenizer({ tokenizer: await readText(file), config }, file);
+  if (!(await pathExists(model)))
+    fail(
+      "file-missing",
+      `${path} holds neither tokenizer.json nor tokenizer.model`,
+      "put the model's tokenizer beside its weights, or give token ids instead of a text",
+    );
   const added = await readTextIfThere(join(path, "added_tokens.json"));
   return readGgufTokenizer(
     sentencePieceMetadata({ model: await readBytes(model), config, added }, model),
