@@ -79,8 +79,9 @@ export function reportClient(): void {
   };
 
   const curves = () => {
-    const width = 1000;
-    const height = 340;
+    // About a unit a pixel: what is scaled down to a phone cannot be read.
+    const width = Math.max(300, Math.min(1000, page.clientWidth - 86));
+    const height = Math.min(340, 180 + width * 0.16);
     const left = 46;
     const bottom = 34;
     const lines = data.curves.map((curve) => ({ ...curve, smooth: smooth(curve.train) }));
@@ -112,7 +113,7 @@ export function reportClient(): void {
         ),
       );
     }
-    for (let step = 0; step <= lastStep; step += Math.max(1, niceStep(lastStep / 6))) {
+    for (let step = 0; step <= lastStep; step += Math.max(1, niceStep(lastStep / Math.min(6, width / 110)))) {
       chart.append(svg("text", { x: x(step), y: height - 12, "text-anchor": "middle" }, String(step)));
     }
     chart.append(svg("text", { x: width - 90, y: height - 12, dx: 34 }, "steps"));

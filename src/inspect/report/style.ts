@@ -23,9 +23,9 @@ svg .faint { opacity: 0.32; stroke-width: 1.2; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; width: 100%; }
 th { font-weight: 600; color: var(--soft); text-align: right; padding: 4px 8px; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-td { text-align: right; padding: 4px 8px; border-top: 1px solid var(--line); }
+td { text-align: right; padding: 4px 8px; border-top: 1px solid var(--line); white-space: nowrap; }
 td.cell { border: 2px solid var(--card); border-radius: 6px; min-width: 62px; }
-td.tokens { text-align: left; }
+td.tokens { text-align: left; white-space: normal; }
 .chip { display: inline-block; font: 12.5px ui-monospace, "SF Mono", Menlo, monospace; border: 1px solid var(--line); border-radius: 5px; padding: 0 5px; margin: 1px 3px 1px 0; white-space: pre; }
 .dot { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; vertical-align: -1px; }
 .tabs { position: sticky; top: 0; z-index: 3; background: var(--bg); padding: 10px 0; margin: 36px 0 0; display: flex; gap: 6px; align-items: center; flex-wrap: wrap; border-bottom: 1px solid var(--line); }
