@@ -15,6 +15,7 @@ namespace CV_ISA {
 constexpr int64_t kTileRows = 512;          // rows a task: what a packed column of B is used for
 constexpr int64_t kTasksAThread = 8;         // tiles are cut finer until there are that many; at 32 they were 10 % slower (Zen 3)
 constexpr int64_t kStripDepth = 2048;       // k packed at once: with a tile's columns 2 MiB, a thread's share of L3
+constexpr double kTaskFlops = 1 << 22;       // small products are cut into fewer, but two a thread: each cut packs an operand once more
 constexpr int kListLength = 256;            // products after which a list runs
 constexpr double kInlineFlops = 1 << 20;    // 10 microseconds: less is not worth waking a thread
 
@@ -96,13 +97,12 @@ class List {
   template <class U>
   [[gnu::noinline]] void run_on() {
     if (length_ == 0) return;
-    const int64_t tasks = cut<U>();
-    double flops = 0;
+    const double flops = all_flops();
+    const int64_t tasks = cut<U>(flops);
     int64_t b = 0, sums = 0;
     for (int p = 0; p < length_; p++) {
       const Product& product = products_[p];
       const int64_t columns = least(tile_columns_, ceil_div(product.n, U::kColumns) * U::kColumns * (product.is_paired() ? 2 : 1));
-      flops += 2.0 * product.m * product.n * product.k * (product.is_paired() ? 2 : 1);
       if (product.is_thin()) {
         b = most(b, thin_rows_of(product.m) * product.k * (int64_t)sizeof(float));
         continue;
@@ -131,11 +131,19 @@ class List {
     return p.is_paired() ? tile_columns / 2 : tile_columns;
   }
 
+  double all_flops() const {
+    double flops = 0;
+    for (int p = 0; p < length_; p++)
+      flops += 2.0 * products_[p].m * products_[p].n * products_[p].k * (products_[p].is_paired() ? 2 : 1);
+    return flops;
+  }
+
   // Chooses the tile. Sums do not depend on it: each is added up in the order of k. @returns the number of tasks
   template <class U>
-  int64_t cut() {
+  int64_t cut(double flops) {
     tile_rows_ = kTileRows, tile_columns_ = U::kTileColumns;
-    const int64_t wanted = kTasksAThread * cv::threads();
+    const int64_t threads = cv::threads();
+    const int64_t wanted = threads * most(2, least(kTasksAThread, (int64_t)(flops / threads / kTaskFlops)));
     // Rows that are read as they lie cost nothing when they are read by more tasks.
     const int64_t least_rows = U::takes_as_it_lies(products_[0].a) ? tile_rows_ : kTileRows / 4;
     for (;;) {
