@@ -185,7 +185,7 @@ napi_value abi(napi_env env, napi_callback_info) {
   return result;
 }
 
-// isas(): { name, runs }[], best first; the place in the list is what slots[0] takes
+// isas(): { name, runs }[], best first; the place in the list is what slots[1] takes
 napi_value list_isas(napi_env env, napi_callback_info) {
   napi_value list = nullptr;
   napi_create_array(env, &list);

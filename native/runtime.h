@@ -1,5 +1,5 @@
 // What kernels may ask of the process that hosts them: threads and scratch memory. Implemented twice: pool_native.cc
-// (std::thread) and pool_wasm.cc (workers on shared memory). A kernel runs on the calling thread and may call
+// (std::thread) and pool_wasm.cc (workers on shared memory). A kernel runs on one thread, not always its caller's, and may call
 // parallel() any number of times, never from inside a task.
 #pragma once
 #include <stdint.h>
@@ -25,7 +25,7 @@ struct OutOfMemory {
   int64_t bytes;
 };
 
-// At least `bytes` of 64-byte aligned memory, valid until the kernel returns. Call on the calling thread only, at most once
+// At least `bytes` of 64-byte aligned memory, valid until the kernel returns. Call on the kernel's own thread only, at most once
 // for each slot (0 to 7) a kernel; contents are undefined.
 void* scratch(int slot, int64_t bytes);
 

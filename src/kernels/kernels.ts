@@ -42,7 +42,7 @@ export interface FileMapping {
 /**
  * One implementation of every kernel, with the memory it works on. Kernels run in the order of their calls, but perhaps later than those
  * return; whoever looks at memory (`read`, `write`, `free`, `routing`, `mapping`) waits for those that were given it. What a kernel has to
- * say (no memory to work in: "memory") is said there.
+ * say (no memory to work in: "memory") is said there, save by `free`, or by `finish`.
  */
 export interface Kernels {
   readonly name: "reference" | "native" | "wasm";

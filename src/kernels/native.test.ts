@@ -81,23 +81,28 @@ describe.runIf(here)("calls in a queue", () => {
 
   test("a kernel without memory to work in says so to who looks next, and once", async () => {
     const x = make(1);
-    kernels.run.combineRowsGrad({
-      y: at(x),
-      row: { ...at(x), dtype: "i32" },
-      weight: null,
-      dout: at(x),
-      dy: at(x),
-      dweight: null,
-      tokens: 0,
-      k: 1,
-      n,
-      rows: 2 ** 60,
-    });
+    const failing = (): void =>
+      kernels.run.combineRowsGrad({
+        y: at(x),
+        row: { ...at(x), dtype: "i32" },
+        weight: null,
+        dout: at(x),
+        dy: at(x),
+        dweight: null,
+        tokens: 0,
+        k: 1,
+        n,
+        rows: 2 ** 60,
+      });
+    failing();
     slowlyAddOne(x, x);
     await expect(kernels.read(x, 0, 4)).rejects.toMatchObject({ code: "memory" });
     expect(await values(x)).toEqual(new Set([1])); // what came after it was left out
     slowlyAddOne(x, x);
     expect(await values(x)).toEqual(new Set([2]));
+    failing();
+    expect(() => kernels.finish()).toThrow("no memory for");
+    kernels.finish();
   });
 
   test("two sets of kernels with threads of their own share the queue in order", async () => {

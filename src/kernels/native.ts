@@ -109,12 +109,15 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
 
   let freed = 0;
   const live = new Set<NativeStorage | MappedStorage>();
+  const finish = (call: number): void => {
+    addon.wait(call);
+    const missing = addon.missing();
+    if (missing > 0) fail("memory", `a kernel: no memory for ${missing} bytes to work in`);
+  };
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
     const storage = owned(buf.storage);
     if (!(storage instanceof NativeStorage)) return fail("state", "a mapped file is read-only memory");
-    addon.wait(storage.lastCall);
-    const missing = addon.missing();
-    if (missing > 0) fail("memory", `a kernel: no memory for ${missing} bytes to work in`);
+    finish(storage.lastCall);
     return make(storage.buffer, storage.start + buf.offset);
   };
   const bytesOf = (storage: Storage, offset: number, length: number): Uint8Array =>
@@ -161,7 +164,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       return storage;
     },
     free: (storage) => release(owned(storage)),
-    finish: () => addon.wait(Number.POSITIVE_INFINITY),
+    finish: () => finish(Number.POSITIVE_INFINITY),
     write: (storage, offset, bytes) => bytesOf(storage, offset, bytes.length).set(bytes),
     async read(storage, offset, length) {
       if (storage instanceof NativeStorage) return new Uint8Array(bytesOf(storage, offset, length));

@@ -60,7 +60,16 @@ test.runIf(process.arch === "x64" && process.platform !== "win32")(
     expect(compiled("to-run")).toEqual([]);
     writeCompiler(["amx", "avx512", "avx2", "sse2"]);
     expect(compiled("to-run")).toEqual(["amx", "avx512"]);
-    expect(compiled("everything")).toEqual(["amx", "amx_emulated", "avx2", "avx512", "sse2", "wide"]);
+    expect(compiled("everything")).toEqual([
+      "amx",
+      "amx_emulated",
+      "avx2",
+      "avx512",
+      "avx512_bf16",
+      "bf16_emulated",
+      "sse2",
+      "wide",
+    ]);
     expect(compiled("to-run")).toEqual([]);
   },
 );

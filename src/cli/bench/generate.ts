@@ -69,6 +69,7 @@ async function runBench(argument: string, flags: GenerateFlags, command: Command
   const machine = await measureMachine(device);
   const began = performance.now();
   const model = await openModel(path, device);
+  device.kernels.finish();
   const openMs = performance.now() - began;
   checkLength(model, flags);
   const results: BatchFigures[] = [];
