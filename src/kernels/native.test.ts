@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buf, Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
@@ -103,6 +105,21 @@ describe.runIf(here)("calls in a queue", () => {
     failing();
     expect(() => kernels.finish()).toThrow("no memory for");
     kernels.finish();
+  });
+
+  test("memory that nobody holds any more stays while its kernels may run", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const forgotten = async (): Promise<WeakRef<Storage>> => {
+      const own = await createNativeKernels({ threads: 2 });
+      const storage = own.alloc(4 * n);
+      own.run.fmaChain({ x: at(storage), out: at(storage), n, rounds: 300, a: 1, b: 0 });
+      return new WeakRef(storage);
+    };
+    const memory = await forgotten();
+    await new Promise(setImmediate); // a weak reference holds until its job ends
+    collect();
+    expect(memory.deref()).toBeDefined();
   });
 
   test("two sets of kernels with threads of their own share the queue in order", async () => {

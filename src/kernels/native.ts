@@ -147,6 +147,10 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       slotsAddress: addon.address(header) + settingSlots * 8,
       freed: () => freed,
       call(kernel, count, list) {
+        if (callersMemory !== live) {
+          addon.wait(Number.POSITIVE_INFINITY);
+          callersMemory = live;
+        }
         settings[at.isa] = isaPlace;
         settings[at.threads] = threads;
         settings[at.count] = count;
@@ -238,6 +242,12 @@ function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: str
     "npm run build compiles every instruction set, npm start only this machine's best",
   );
 }
+
+/**
+ * All memory of the kernels whose calls are in the queue: it must outlive those, even where nobody holds the kernels any more and none was
+ * disposed of.
+ */
+let callersMemory: ReadonlySet<Storage> | undefined;
 
 let loaded: { addon: Addon; header: ArrayBuffer } | undefined;
 
