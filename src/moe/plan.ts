@@ -12,6 +12,7 @@ import {
   withoutTape,
 } from "../tensor/index.ts";
 import type { ExpertRoute, Route, TokenRoute } from "./route.ts";
+import { checkExperts } from "./select.ts";
 
 /**
  * The plan: where each (token, expert) pair stands when rows are sorted by expert, so that each expert's work is one
@@ -79,6 +80,7 @@ export function weighRows(x_RD: Tensor, route: TokenRoute | ExpertRoute): Tensor
 }
 
 function sortPlaces(ids_TK: Tensor, experts: number): Plan {
+  checkExperts(ids_TK, experts);
   const [tokens, k] = ids_TK.shape;
   const { device } = ids_TK;
   const offsets_E1 = empty(device, [experts + 1], "i32");

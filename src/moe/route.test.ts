@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { Device } from "../tensor/index.ts";
+import { Device, tensor } from "../tensor/index.ts";
+import { planRows } from "./plan.ts";
+import type { TokenRoute } from "./route.ts";
 import { parseRoutingSpec } from "./schema.ts";
 import { simulateRoute } from "./simulate.ts";
 
@@ -27,6 +29,17 @@ test.each(goldens)("$name", async ({ spec, input, expected }) => {
   >;
   expect(Object.keys(got).sort()).toEqual(Object.keys(expected).sort());
   for (const [key, value] of Object.entries(expected)) expectNear(got[key], value, key);
+});
+
+test("a route that names an expert past the last is refused before anything is written to its place", () => {
+  const routeOf = (...ids: number[]) =>
+    ({
+      by: "token",
+      spec: { experts: 4 },
+      kept_TK: tensor(device, Int32Array.from(ids), [1, ids.length]),
+    }) as unknown as TokenRoute;
+  expect(planRows(routeOf(3, -1)).row_TK.shape).toEqual([1, 2]);
+  expect(() => planRows(routeOf(0, 4))).toThrow("route: ids [1, 2] hold 4; there are 4, counted from 0");
 });
 
 /** Same structure, same integers, and other numbers within {@link tolerance} of what is wanted (relative above 1). */

@@ -11,6 +11,7 @@ import {
   max,
   mul,
   reshape,
+  show,
   sum,
   type Tensor,
   takeAlong,
@@ -38,6 +39,7 @@ export function named(ids: Tensor): Tensor {
 
 /** 1 where `ids_TK` (distinct within a row, -1 for none) holds the column, else 0: [T, columns]. */
 export function membership(ids_TK: Tensor, columns: number): Tensor {
+  checkExperts(ids_TK, columns);
   const [rows, k] = ids_TK.shape;
   const { device } = ids_TK;
   const held = empty(device, [rows, columns]);
@@ -113,8 +115,16 @@ function dropAbsent(ids_TK: Tensor, values_TK: Tensor): Tensor {
   return cast(affine(onePast, 1, -1), "i32");
 }
 
+/** Throws where the host wrote an id at or past `experts`: kernels write to the place it names. */
+export function checkExperts(ids: Tensor, experts: number): void {
+  const { high } = ids.hostRange;
+  if (high >= experts)
+    fail("shape", `route: ids ${show(ids.shape)} hold ${high}; there are ${experts}, counted from 0`);
+}
+
 /** How often each expert stands in `ids`: i32 [E]. */
 export function countExperts(ids: Tensor, experts: number): Tensor {
+  checkExperts(ids, experts);
   const counts = empty(ids.device, [experts], "i32");
   ids.device.kernels.run.countIds({ ids: ids.buf, counts: counts.buf, n: ids.size, experts });
   return counts;
