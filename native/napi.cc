@@ -2,6 +2,7 @@
 // them into the queue of its thread (queue.h):
 //   [0] calls added so far, written here   [1] instruction set   [2] threads
 //   [3] the number of arguments            [4] the place among them of a list's address, -1 where there is no list
+//   [5] the kernel that lacked memory, written by missing()
 //   [8...] the kernel's arguments in the abi table's order, then its list
 #include <node_api.h>
 #include <string.h>
@@ -88,7 +89,7 @@ napi_value call(napi_env env, napi_callback_info info) {
   double* slots = instance->slots;
   int32_t kernel = 0;
   napi_get_value_int32(env, argument(env, info), &kernel);
-  instance->queue->add({isas[(int)slots[1]].kernels[kernel], (int)slots[2], slots + 8, (int)slots[3], (int)slots[4]});
+  instance->queue->add({isas[(int)slots[1]].kernels[kernel], kernel, (int)slots[2], slots + 8, (int)slots[3], (int)slots[4]});
   slots[0] = (double)instance->queue->added();
   return nullptr;
 }
@@ -100,7 +101,12 @@ napi_value wait(napi_env env, napi_callback_info info) {
 }
 
 // missing(): number, the bytes that a kernel needed and did not get, once; it and the calls after it were left out
-napi_value missing(napi_env env, napi_callback_info) { return number(env, (double)instance_of(env)->queue->take_missing()); }
+napi_value missing(napi_env env, napi_callback_info) {
+  Instance* instance = instance_of(env);
+  const cv::Lack lack = instance->queue->take_lack();
+  if (lack.bytes > 0) instance->slots[5] = (double)lack.kernel;
+  return number(env, (double)lack.bytes);
+}
 
 // address(buffer: ArrayBuffer): number
 napi_value address(napi_env env, napi_callback_info info) {

@@ -13,7 +13,7 @@ struct Queue::Entry {
   Kernel kernel;  // null: nothing more up to the ring's end
   int64_t size;   // doubles, this included
   int64_t threads;
-  int64_t unused;
+  int64_t number;  // the kernel's
 
   double* arguments() { return (double*)(this + 1); }
 };
@@ -47,7 +47,7 @@ void Queue::add(const Call& call) {
   static_assert(sizeof(Entry) == kHeader * sizeof(double));
   if (call.threads <= 1) {
     wait(INFINITY);
-    run_kernel(call.kernel, 1, call.arguments);
+    run_kernel(call.kernel, call.number, 1, call.arguments);
     write(done_, ++added_);
     return;
   }
@@ -65,7 +65,7 @@ void Queue::put(const Call& call) {
     if (!run(read(done_) + 1)) pass(waits);
   if (skipped > 0) at(head_) = {nullptr, skipped, 0, 0};
   Entry& entry = at(head_ + skipped);
-  entry = {call.kernel, size, call.threads, 0};
+  entry = {call.kernel, size, call.threads, call.number};
   double* arguments = entry.arguments();
   memcpy(arguments, call.arguments, call.count * sizeof(double));
   if (call.list >= 0) arguments[call.list] += (double)((intptr_t)arguments - (intptr_t)call.arguments);
@@ -80,12 +80,12 @@ void Queue::wait(double call) {
   if (!idle() && !read(running_)) stir_pool();
 }
 
-int64_t Queue::take_missing() {
-  if (read(missing_) == 0) return 0;
+Lack Queue::take_lack() {
+  if (read(lack_.bytes) == 0) return {0, 0};
   wait(INFINITY);
-  const int64_t bytes = missing_;
-  missing_ = 0;
-  return bytes;
+  const Lack lack = lack_;
+  lack_ = {0, 0};
+  return lack;
 }
 
 bool Queue::run(int64_t last) {
@@ -110,20 +110,21 @@ void Queue::run_next() {
   Entry& entry = at(tail_);
   if (entry.kernel != nullptr) {
     Scratch* const own = use_scratch(&scratch_);
-    run_kernel(entry.kernel, (int)entry.threads, entry.arguments());
+    run_kernel(entry.kernel, entry.number, (int)entry.threads, entry.arguments());
     use_scratch(own);
     write(done_, done_ + 1);
   }
   write(tail_, tail_ + entry.size);
 }
 
-void Queue::run_kernel(Kernel kernel, int threads, const double* arguments) {
-  if (missing_ != 0) return;
+void Queue::run_kernel(Kernel kernel, int64_t number, int threads, const double* arguments) {
+  if (lack_.bytes != 0) return;
   set_threads(threads);
   try {
     kernel(arguments);
-  } catch (const OutOfMemory& lack) {
-    write(missing_, lack.bytes);
+  } catch (const OutOfMemory& memory) {
+    lack_.kernel = number;
+    write(lack_.bytes, memory.bytes);
   }
 }
 
@@ -135,7 +136,7 @@ void Queue::close() {
   delete[] ring_;
   ring_ = nullptr;
   scratch_.clear();
-  write(head_, int64_t{0}), write(tail_, int64_t{0}), write(done_, int64_t{0}), write(missing_, int64_t{0});
+  write(head_, int64_t{0}), write(tail_, int64_t{0}), write(done_, int64_t{0}), write(lack_.bytes, int64_t{0});
   added_ = 0;
   write(closed_, false);
   write(running_, false);

@@ -11,10 +11,16 @@ typedef void (*Kernel)(const double* arguments);
 
 struct Call {
   Kernel kernel;
+  int number;               // of the kernel, for take_lack()
   int threads;              // that take part
   const double* arguments;  // `count` doubles
   int count;
   int list;  // the place among them of a list's address, which stands in them too; -1: no list
+};
+
+// A kernel, by its number, and the bytes that it needed and did not get.
+struct Lack {
+  int64_t kernel, bytes;
 };
 
 class Queue {
@@ -25,8 +31,8 @@ class Queue {
   void wait(double call);
   // Calls added so far.
   int64_t added() const { return added_; }
-  // Bytes that a kernel needed and did not get, once; 0 if all did. Calls after it, up to here, were left out.
-  int64_t take_missing();
+  // What a kernel lacked, once; of 0 bytes if none did. Calls after it, up to here, were left out.
+  Lack take_lack();
 
   // Runs what stands in the queue up to call `last`, unless somebody does already. Returns whether it ran any.
   bool run(int64_t last);
@@ -41,7 +47,7 @@ class Queue {
   bool idle() const;
   void put(const Call& call);
   void run_next();
-  void run_kernel(Kernel kernel, int threads, const double* arguments);
+  void run_kernel(Kernel kernel, int64_t number, int threads, const double* arguments);
   void run_until(int64_t last);
 
   double* ring_ = nullptr;
@@ -49,7 +55,7 @@ class Queue {
   alignas(64) int64_t head_ = 0;   // doubles written, since the beginning
   alignas(64) int64_t tail_ = 0;   // doubles read
   int64_t done_ = 0;               // calls
-  int64_t missing_ = 0;
+  Lack lack_ = {0, 0};  // its bytes are written last
   bool running_ = false;  // the role is taken
   bool closed_ = false;
   Scratch scratch_;
@@ -59,7 +65,8 @@ class Queue {
 Queue* take_queue();
 void give_queue(Queue* queue);
 
-// Runs calls of any queue that nobody runs. Returns whether there were any.
+// Runs calls of any queue that nobody runs. Returns whether there were any. A queue that workers pass over, busy with another, is run by its
+// own thread once that has to wait.
 bool run_queues();
 
 }  // namespace cv

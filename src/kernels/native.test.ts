@@ -81,30 +81,44 @@ describe.runIf(here)("calls in a queue", () => {
     );
   });
 
+  const callWithoutMemory = (x: Storage): void =>
+    kernels.run.combineRowsGrad({
+      y: at(x),
+      row: { ...at(x), dtype: "i32" },
+      weight: null,
+      dout: at(x),
+      dy: at(x),
+      dweight: null,
+      tokens: 0,
+      k: 1,
+      n,
+      rows: 2 ** 60,
+    });
+
   test("a kernel without memory to work in says so to who looks next, and once", async () => {
     const x = make(1);
-    const failing = (): void =>
-      kernels.run.combineRowsGrad({
-        y: at(x),
-        row: { ...at(x), dtype: "i32" },
-        weight: null,
-        dout: at(x),
-        dy: at(x),
-        dweight: null,
-        tokens: 0,
-        k: 1,
-        n,
-        rows: 2 ** 60,
-      });
-    failing();
+    callWithoutMemory(x);
     slowlyAddOne(x, x);
     await expect(kernels.read(x, 0, 4)).rejects.toMatchObject({ code: "memory" });
     expect(await values(x)).toEqual(new Set([1])); // what came after it was left out
     slowlyAddOne(x, x);
     expect(await values(x)).toEqual(new Set([2]));
-    failing();
+    callWithoutMemory(x);
+    expect(() => kernels.finish()).toThrow(/^combineRowsGrad: no memory for \d+ bytes to work in$/);
+    kernels.finish();
+  });
+
+  test("what one set of kernels lacked is told to its own callers, and stops nobody else", async () => {
+    const other = await createNativeKernels({ threads: 2 });
+    const y = other.alloc(4 * n);
+    other.write(y, 0, floats(1));
+    callWithoutMemory(make());
+    other.finish();
+    other.run.unary({ op: "affine", x: at(y), out: at(y), n, alpha: 1, beta: 1 });
+    expect(new Float32Array((await other.read(y, 0, 4)).buffer)).toEqual(Float32Array.of(2));
     expect(() => kernels.finish()).toThrow("no memory for");
     kernels.finish();
+    other.dispose();
   });
 
   test("memory that nobody holds any more stays while its kernels may run", async () => {

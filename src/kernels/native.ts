@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorMap } from "node:util";
 import { ConclaveError, fail } from "../errors.ts";
-import type { Buf, Storage } from "./abi.ts";
+import { abi, type Buf, type Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { routingKernels } from "./routing.ts";
@@ -19,7 +19,7 @@ interface Addon {
   call(kernel: number): void;
   /** Returns when the calls up to `call`, counted from 1, are done. */
   wait(call: number): void;
-  /** Bytes that a kernel needed and did not get, once; it and those after it were left out. */
+  /** Bytes that a kernel needed and did not get, once; it and those after it were left out. Which one is then in the array's head. */
   missing(): number;
   address(buffer: ArrayBuffer): number;
   /** Frees an array's memory at once. */
@@ -46,8 +46,10 @@ export interface NativeOptions {
 }
 
 /** Places in the head of the slots: see native/napi.cc. */
-const at = { added: 0, isa: 1, threads: 2, count: 3, list: 4 } as const;
+const at = { added: 0, isa: 1, threads: 2, count: 3, list: 4, lacking: 5 } as const;
 const settingSlots = 8;
+
+const kernelNames = Object.keys(abi);
 
 const alignment = 64;
 
@@ -109,10 +111,17 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
 
   let freed = 0;
   const live = new Set<NativeStorage | MappedStorage>();
-  const finish = (call: number): void => {
+  const self: Caller = { memory: live, lack: null };
+  const wait = (call: number): void => {
     addon.wait(call);
-    const missing = addon.missing();
-    if (missing > 0) fail("memory", `a kernel: no memory for ${missing} bytes to work in`);
+    const bytes = addon.missing();
+    if (bytes > 0 && caller) caller.lack = { kernel: kernelNames[settings[at.lacking]!]!, bytes };
+  };
+  const finish = (call: number): void => {
+    wait(call);
+    const { lack } = self;
+    self.lack = null;
+    if (lack) fail("memory", `${lack.kernel}: no memory for ${lack.bytes} bytes to work in`);
   };
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
     const storage = owned(buf.storage);
@@ -147,9 +156,9 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
       slotsAddress: addon.address(header) + settingSlots * 8,
       freed: () => freed,
       call(kernel, count, list) {
-        if (callersMemory !== live) {
-          addon.wait(Number.POSITIVE_INFINITY);
-          callersMemory = live;
+        if (caller !== self) {
+          wait(Number.POSITIVE_INFINITY);
+          caller = self;
         }
         settings[at.isa] = isaPlace;
         settings[at.threads] = threads;
@@ -243,11 +252,15 @@ function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: str
   );
 }
 
-/**
- * All memory of the kernels whose calls are in the queue: it must outlive those, even where nobody holds the kernels any more and none was
- * disposed of.
- */
-let callersMemory: ReadonlySet<Storage> | undefined;
+interface Caller {
+  /** All of it: it must outlive the calls, even where nobody holds the kernels any more and none was disposed of. */
+  readonly memory: ReadonlySet<Storage>;
+  /** What one of the calls did not get, until somebody is told. */
+  lack: { readonly kernel: string; readonly bytes: number } | null;
+}
+
+/** The kernels whose calls are in the queue of this thread. */
+let caller: Caller | undefined;
 
 let loaded: { addon: Addon; header: ArrayBuffer } | undefined;
 
