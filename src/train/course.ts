@@ -42,6 +42,8 @@ export class Course {
   private secondsAStep: number | null = null;
   /** Time up to this moment is in `progress`. */
   private clock = 0;
+  /** The time of a step runs from here. */
+  private stepClock = 0;
 
   private constructor(options: CourseOptions, metrics: Journal, progress: Progress) {
     this.options = options;
@@ -71,7 +73,7 @@ export class Course {
   async run(signal: AbortSignal | undefined): Promise<Evaluation | null> {
     const { steps } = this.options.config;
     await this.recall();
-    this.clock = performance.now();
+    this.clock = this.stepClock = performance.now();
     while (this.progress.step < steps) {
       if (signal?.aborted) {
         if (this.saved < this.progress.step) await this.save();
@@ -106,16 +108,20 @@ export class Course {
 
   /** One step, with the evaluation and the checkpoint that are due after it. */
   private async advance(): Promise<void> {
-    const { config } = this.options;
-    const start = performance.now();
+    const { config, device } = this.options;
     const record = await this.learn(this.progress.step + 1);
     const { step } = record;
-    const stepSeconds = (performance.now() - start) / 1000;
+    const last = step === config.steps;
+    const evaluates = last || step % config.evalEvery === 0;
+    const saves = last || step % config.checkpointEvery === 0;
+    // The optimizer's kernels may still run: before another step they are in that one's time, before anything else in this one's.
+    if (evaluates || saves) device.kernels.finish();
+    const stepEnd = performance.now();
+    const stepSeconds = (stepEnd - this.stepClock) / 1000;
+    this.stepClock = stepEnd;
     await this.metrics.append(record);
     this.report(record, stepSeconds);
-    const last = step === config.steps;
-    const evaluation =
-      last || step % config.evalEvery === 0 ? await this.evaluate(step, last) : this.progress.evaluation;
+    const evaluation = evaluates ? await this.evaluate(step, last) : this.progress.evaluation;
     const { seconds } = this.progress;
     const now = performance.now();
     const all = seconds.all + (now - this.clock) / 1000; // with the checkpoint before, if any
@@ -126,7 +132,8 @@ export class Course {
       seconds: { steps: seconds.steps + stepSeconds, all },
       evaluation,
     };
-    if (last || step % config.checkpointEvery === 0) await this.save();
+    if (saves) await this.save();
+    if (evaluates || saves) this.stepClock = performance.now();
   }
 
   private async learn(step: number): Promise<StepRecord> {
