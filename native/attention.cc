@@ -45,6 +45,64 @@ struct AttentionBuffers {
   float *out, *lse;
 };
 
+// score[j] = q . k[j], keys `stride` apart.
+void score_keys(const float* q, const float* k, int64_t stride, float* score_J, int64_t count, int64_t dim) {
+  int64_t j = 0;
+  for (; j + 4 <= count; j += 4, k += 4 * stride) {
+    vf a = {}, b = {}, c = {}, d = {};
+    each_vector(dim, [&](int64_t i, auto lanes) {
+      vf x = get(q + i, lanes);
+      a = fma(x, get(k + i, lanes), a);
+      b = fma(x, get(k + stride + i, lanes), b);
+      c = fma(x, get(k + 2 * stride + i, lanes), c);
+      d = fma(x, get(k + 3 * stride + i, lanes), d);
+    });
+    score_J[j] = hsum(a), score_J[j + 1] = hsum(b), score_J[j + 2] = hsum(c), score_J[j + 3] = hsum(d);
+  }
+  for (; j < count; j++, k += stride) {
+    vf a = {};
+    each_vector(dim, [&](int64_t i, auto lanes) { a = fma(get(q + i, lanes), get(k + i, lanes), a); });
+    score_J[j] = hsum(a);
+  }
+}
+
+// sum = shrink * sum + sum_j p[j] v[j], values `stride` apart.
+void add_values(const float* p_J, const float* v, int64_t stride, float* sum_D, float shrink, int64_t count,
+                int64_t dim) {
+  each_vector(dim, [=](int64_t i, auto lanes) {
+    vf even = get(sum_D + i, lanes) * shrink, odd = {};
+    int64_t j = 0;
+    for (; j + 2 <= count; j += 2) {
+      even = fma(splat(p_J[j]), get(v + j * stride + i, lanes), even);
+      odd = fma(splat(p_J[j + 1]), get(v + (j + 1) * stride + i, lanes), odd);
+    }
+    if (j < count) even = fma(splat(p_J[j]), get(v + j * stride + i, lanes), even);
+    put(sum_D + i, even + odd, lanes);
+  });
+}
+
+constexpr int64_t key_chunk = 16;  // keys of a query taken at once: they stay in cache for all heads
+
+// Up to key_chunk of the keys that query i sees, from `first` on, into its softmax and its sum of values.
+CV_INLINE void take_keys(const AttentionShape& s, const AttentionBuffers& a, int64_t b, int64_t i, int64_t h, KeyRange seen, int64_t first,
+                         OnlineSoftmax& softmax, float* sum_V) {
+  const int64_t count = least(key_chunk, seen.end - first), key = s.key(b, first, h / s.group);
+  float score_J[key_chunk] = {};
+  score_keys(a.q + s.query(b, i, h) * s.dim, a.k + key * s.dim, s.kv_heads * s.dim, score_J, count, s.dim);
+  const float shrink = softmax.take(score_J, key_chunk, seen, first, s.scale);
+  add_values(score_J, a.v + key * s.value_dim, s.kv_heads * s.value_dim, sum_V, shrink, count, s.value_dim);
+}
+
+// One query by itself, over no key but those it sees.
+[[gnu::noinline]] void attend_alone(const AttentionShape& s, const AttentionBuffers& a, int64_t b, int64_t i, int64_t h) {
+  float* out = a.out + s.query(b, i, h) * s.value_dim;
+  OnlineSoftmax softmax = start(a.sinks_H, h);
+  const KeyRange seen = s.visible(i);
+  memset(out, 0, s.value_dim * sizeof(float));
+  for (int64_t first = seen.begin; first < seen.end; first += key_chunk) take_keys(s, a, b, i, h, seen, first, softmax, out);
+  scale_row(out, out, softmax.inverse_sum(), s.value_dim);
+}
+
 constexpr int64_t query_lanes = tile_vectors * W;  // queries that go together, one a lane
 constexpr int64_t key_stretch = 256;               // keys whose scores are held at once
 constexpr int64_t task_multiplies = 1 << 20;       // what a task should have to do: some 20 microseconds
@@ -160,49 +218,16 @@ struct AttentionBlock {
     }
     for (int64_t i = 0; i < count; i++)
       scale_row(sum_IU + i * s.value_padded, a.out + s.query(b, first_query + i, h) * s.value_dim, inverse_I[i], s.value_dim);
+    if (is_finite(sum_IU, count * s.value_padded)) return;
+    for (int64_t i = 0; i < count; i++)
+      if (!is_finite(sum_IU + i * s.value_padded, s.value_padded)) attend_alone(s, a, b, first_query + i, h);
   }
 };
-
-// score[j] = q . k[j], keys `stride` apart.
-void score_keys(const float* q, const float* k, int64_t stride, float* score_J, int64_t count, int64_t dim) {
-  int64_t j = 0;
-  for (; j + 4 <= count; j += 4, k += 4 * stride) {
-    vf a = {}, b = {}, c = {}, d = {};
-    each_vector(dim, [&](int64_t i, auto lanes) {
-      vf x = get(q + i, lanes);
-      a = fma(x, get(k + i, lanes), a);
-      b = fma(x, get(k + stride + i, lanes), b);
-      c = fma(x, get(k + 2 * stride + i, lanes), c);
-      d = fma(x, get(k + 3 * stride + i, lanes), d);
-    });
-    score_J[j] = hsum(a), score_J[j + 1] = hsum(b), score_J[j + 2] = hsum(c), score_J[j + 3] = hsum(d);
-  }
-  for (; j < count; j++, k += stride) {
-    vf a = {};
-    each_vector(dim, [&](int64_t i, auto lanes) { a = fma(get(q + i, lanes), get(k + i, lanes), a); });
-    score_J[j] = hsum(a);
-  }
-}
-
-// sum = shrink * sum + sum_j p[j] v[j], values `stride` apart.
-void add_values(const float* p_J, const float* v, int64_t stride, float* sum_D, float shrink, int64_t count,
-                int64_t dim) {
-  each_vector(dim, [=](int64_t i, auto lanes) {
-    vf even = get(sum_D + i, lanes) * shrink, odd = {};
-    int64_t j = 0;
-    for (; j + 2 <= count; j += 2) {
-      even = fma(splat(p_J[j]), get(v + j * stride + i, lanes), even);
-      odd = fma(splat(p_J[j + 1]), get(v + (j + 1) * stride + i, lanes), odd);
-    }
-    if (j < count) even = fma(splat(p_J[j]), get(v + j * stride + i, lanes), even);
-    put(sum_D + i, even + odd, lanes);
-  });
-}
 
 // Few queries (decoding): all the time goes into reading keys and values. They are read where they lie and in that order,
 // a stretch of keys a task with all heads together; each stretch leaves its sums, which are then joined.
 struct Decoding {
-  static constexpr int64_t stretch = 128, chunk = 16;  // keys a task, and keys that stay in cache for all heads
+  static constexpr int64_t stretch = 128;  // keys a task
 
   const AttentionShape& s;
   const AttentionBuffers& a;
@@ -223,15 +248,9 @@ struct Decoding {
     for (int64_t h = 0; h < s.heads; h++) state_BQNH[at + h] = {-infinity, 0};
     const KeyRange all = s.visible(i);
     const KeyRange seen = {most(all.begin, n * stretch), least(all.end, (n + 1) * stretch)};
-    for (int64_t first = seen.begin; first < seen.end; first += chunk)
-      for (int64_t h = 0; h < s.heads; h++) {
-        const int64_t count = least(chunk, seen.end - first), key = s.key(b, first, h / s.group);
-        float score_J[chunk] = {};
-        score_keys(a.q + s.query(b, i, h) * s.dim, a.k + key * s.dim, s.kv_heads * s.dim, score_J, count, s.dim);
-        const float shrink = state_BQNH[at + h].take(score_J, chunk, seen, first, s.scale);
-        add_values(score_J, a.v + key * s.value_dim, s.kv_heads * s.value_dim, sum_BQNHV + (at + h) * s.value_dim, shrink,
-                   count, s.value_dim);
-      }
+    for (int64_t first = seen.begin; first < seen.end; first += key_chunk)
+      for (int64_t h = 0; h < s.heads; h++)
+        take_keys(s, a, b, i, h, seen, first, state_BQNH[at + h], sum_BQNHV + (at + h) * s.value_dim);
   }
 
   void join(int64_t b, int64_t i, int64_t h) const {

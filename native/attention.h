@@ -1,6 +1,9 @@
 // What attention and its gradient share. Keys and queries are worked through in blocks, so that no [queries, keys] array
 // ever exists (Dao 2023, FlashAttention-2); all products run over one register tile.
 //
+// A tile multiplies what a mask hides by 0, which hides nothing that is not finite. Rows that come out so are therefore made again, each by
+// itself and over what it may look at.
+//
 // Legend: D head width, P = D padded to whole vectors, V value width, U = V padded, Q queries of a block, J keys of a block.
 #pragma once
 #include "abi.h"
@@ -94,6 +97,10 @@ struct AttentionShape {
 
 inline void scale_row(const float* from, float* to, float factor, int64_t n) {
   each_vector(n, [=](int64_t i, auto lanes) { put(to + i, get(from + i, lanes) * factor, lanes); });
+}
+
+inline void add_row(const float* from, float* to, float factor, int64_t n) {
+  each_vector(n, [=](int64_t i, auto lanes) { put(to + i, fma(get(from + i, lanes), splat(factor), get(to + i, lanes)), lanes); });
 }
 
 // to [rows, padded] = factor * from, zeros past D.

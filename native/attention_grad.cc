@@ -116,6 +116,47 @@ struct GradTile {
   }
 };
 
+// What one query of the group's head h makes of one key that it sees.
+struct GradPair {
+  float p, dscore;
+
+  GradPair(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g, int64_t h, int64_t i, int64_t j) {
+    const int64_t head = g * s.group + h, query = s.query(b, i, head), key = s.key(b, j, g);
+    const float score = s.scale * dot(a.q + query * s.dim, a.k + key * s.dim, s.dim);
+    const float dp = dot(a.dout + query * s.value_dim, a.v + key * s.value_dim, s.value_dim);
+    p = first(vexp_down(splat(score - a.lse[(b * s.heads + head) * s.queries + i])));
+    dscore = p * (dp - m.delta_HS[h * s.queries + i]);
+  }
+};
+
+// dk and dv of one key by itself, by no query but those that see it.
+[[gnu::noinline]] void grad_key_alone(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g,
+                                      int64_t j) {
+  float *dk = a.dk + s.key(b, j, g) * s.dim, *dv = a.dv + s.key(b, j, g) * s.value_dim;
+  memset(dk, 0, s.dim * sizeof(float));
+  memset(dv, 0, s.value_dim * sizeof(float));
+  for (int64_t i = 0; i < s.queries; i++) {
+    const KeyRange seen = s.visible(i);
+    if (j < seen.begin || j >= seen.end) continue;
+    for (int64_t h = 0; h < s.group; h++) {
+      const GradPair pair(s, a, m, b, g, h, i, j);
+      const int64_t query = s.query(b, i, g * s.group + h);
+      add_row(a.dout + query * s.value_dim, dv, pair.p, s.value_dim);
+      add_row(a.q + query * s.dim, dk, s.scale * pair.dscore, s.dim);
+    }
+  }
+}
+
+// to [D] = dq of one query by itself, from the keys it sees in every `segments`th block from `first_block` on.
+[[gnu::noinline]] void grad_query_alone(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g, int64_t h,
+                                        int64_t i, int64_t first_block, int64_t segments, float* to) {
+  const KeyRange seen = s.visible(i);
+  memset(to, 0, s.dim * sizeof(float));
+  for (int64_t first = first_block * key_block; first < seen.end; first += segments * key_block)
+    for (int64_t j = most(seen.begin, first); j < least(seen.end, first + key_block); j++)
+      add_row(a.k + s.key(b, j, g) * s.dim, to, s.scale * GradPair(s, a, m, b, g, h, i, j).dscore, s.dim);
+}
+
 // One block of keys against all queries of the group: the whole of dk and dv there.
 void grad_key_block(const AttentionShape& s, const GradBuffers& a, const GradMemory& m, int64_t b, int64_t g, int64_t first_key) {
   const int64_t rows = least(key_block, s.keys - first_key), at = s.key(b, first_key, g);
@@ -143,6 +184,9 @@ void grad_key_block(const AttentionShape& s, const GradBuffers& a, const GradMem
     memcpy(a.dk + at * D + j * key_stride, m.dk_JP + j * P, D * sizeof(float));
     memcpy(a.dv + at * V + j * value_stride, m.dv_JU + j * U, V * sizeof(float));
   }
+  if (is_finite(m.dk_JP, rows * P) && is_finite(m.dv_JU, rows * U)) return;
+  for (int64_t j = 0; j < rows; j++)
+    if (!is_finite(m.dk_JP + j * P, P) || !is_finite(m.dv_JU + j * U, U)) grad_key_alone(s, a, m, b, g, first_key + j);
 }
 
 // delta = dout . out of all queries of the group, and zeros in dq.
@@ -173,10 +217,13 @@ void attention_grad(const cv::AttentionGradArgs& args) {
     start_queries(s, a, m, b, g);
     for (int64_t block = segment; block < blocks; block += segments)
       grad_key_block(s, a, m, b, g, block * key_block);
+    const bool finite = is_finite(m.dq_HSP, s.group * s.queries * s.padded);
     for (int64_t h = 0; h < s.group; h++)
-      for (int64_t i = 0; i < s.queries; i++)
-        scale_row(m.dq_HSP + (h * s.queries + i) * s.padded, parts + segment * size + s.query(b, i, g * s.group + h) * s.dim, s.scale,
-                  s.dim);
+      for (int64_t i = 0; i < s.queries; i++) {
+        float *dq_P = m.dq_HSP + (h * s.queries + i) * s.padded, *to = parts + segment * size + s.query(b, i, g * s.group + h) * s.dim;
+        scale_row(dq_P, to, s.scale, s.dim);
+        if (!finite && !is_finite(dq_P, s.padded)) grad_query_alone(s, a, m, b, g, h, i, segment, segments, to);
+      }
   });
   if (segments == 1) return;
   parallel_pieces(size, segments, [=](int64_t begin, int64_t end) {

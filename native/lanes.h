@@ -72,4 +72,12 @@ inline float dot(const float* a, const float* b, int64_t n) {
   return hsum(sum);
 }
 
+// Whether no number is NaN or infinite: all bits of their exponents are set.
+inline bool is_finite(const float* x, int64_t n) {
+  const vi exponent = splati(0x7f800000);
+  vi found = {};
+  each_vector(n, [&](int64_t i, auto lanes) { found |= (as_i(get(x + i, lanes)) & exponent) == exponent; });
+  return hsum(select(found, splat(1), vf{})) == 0;
+}
+
 }  // namespace CV_ISA

@@ -343,6 +343,29 @@ struct PagedAttention {
       });
     }
     multiply(to, 1 / sum, value_dim);
+    if (!is_finite(to, value_dim)) attend_alone(b, g, i);
+  }
+
+  // One query by itself, over no key but those it sees.
+  [[gnu::noinline]] void attend_alone(const QueryBlock& b, int64_t g, int64_t i) const {
+    const int64_t at = query_at(b, g, i);
+    const KeyRange seen = visible(query_position(b, i));
+    const auto score = [&](int64_t j) {
+      return scale * dot(q + at * dim, k + pages.place(b.sequence, j) * key_row + g * dim, dim);
+    };
+    float max = sinks ? sinks[at % heads] : -infinity, *to = out + at * value_dim;
+    for (int64_t j = seen.begin; j < seen.end; j++) {
+      const float s = score(j);
+      max = s > max ? s : max;
+    }
+    float sum = sinks ? CV_ISA::first(vexp_down(splat(sinks[at % heads] - max))) : 0;
+    memset(to, 0, value_dim * sizeof(float));
+    for (int64_t j = seen.begin; j < seen.end; j++) {
+      const float p = CV_ISA::first(vexp_down(splat(score(j) - max)));
+      sum += p;
+      add_row(v + pages.place(b.sequence, j) * value_row + g * head_values, to, p, value_dim);
+    }
+    multiply(to, 1 / sum, value_dim);
   }
 };
 

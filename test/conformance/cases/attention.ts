@@ -1,10 +1,13 @@
 import type { KernelArgs } from "../../../src/kernels/abi.ts";
-import { type Case, input, kernelCase, output, outputsOfReference, sumOf } from "../harness.ts";
+import { type Case, input, kernelCase, output, outputsOfReference, type Place, sumOf } from "../harness.ts";
 import { numbers, sizes } from "../inputs.ts";
 
 const { floats } = numbers(9);
 
 type Sizes = Omit<KernelArgs<"attention">, "q" | "k" | "v" | "sinks" | "out" | "lse" | "valueDim">;
+/** Keys of the first kv head whose first feature is replaced. */
+type Damaged = Readonly<Record<number, number>>;
+type Damage = { readonly k?: Damaged; readonly v?: Damaged };
 /** Values are as wide as keys unless said. */
 type Shape = Sizes & { readonly valueDim?: number; readonly sinks?: boolean };
 const plain: Sizes = {
@@ -62,12 +65,23 @@ const shapes: Readonly<Record<string, Shape>> = {
   "many blocks": { ...plain, queries: 300, keys: 300, dim: 33 },
 };
 
-const cases = Object.entries(shapes).flatMap(([name, shape]) => {
+const cases = Object.entries(shapes).flatMap(([name, shape]) => forwardAndBackward(name, shape));
+
+function forwardAndBackward(name: string, shape: Shape, damage: Damage = {}): [Case, Case] {
   const { sinks = false, ...rest } = { ...shape, valueDim: shape.valueDim ?? shape.dim };
   const { batch, queries, keys, heads, kvHeads, dim, valueDim } = rest;
   const [nq, nout] = [dim, valueDim].map((width) => batch * queries * heads * width);
   const [nk, nv] = [dim, valueDim].map((width) => batch * keys * kvHeads * width);
-  const qkv = { q: input(floats(nq, -2, 2)), k: input(floats(nk, -2, 2)), v: input(floats(nv)) };
+  const keyed = (count: number, width: number, low: number, high: number, bad: Damaged = {}): Place => {
+    const values = floats(count, low, high);
+    for (const [key, value] of Object.entries(bad)) values[Number(key) * kvHeads * width] = value;
+    return input(values);
+  };
+  const qkv = {
+    q: input(floats(nq, -2, 2)),
+    k: keyed(nk, dim, -2, 2, damage.k),
+    v: keyed(nv, valueDim, -1, 1, damage.v),
+  };
   const forward = kernelCase(
     "attention",
     name,
@@ -97,7 +111,22 @@ const cases = Object.entries(shapes).flatMap(([name, shape]) => {
     sumOf(keys + dim + 16, 2),
   );
   return [forward, backward];
-});
+}
+
+// What a query does not see does not matter to it, though it were not a number.
+const damaged = [
+  forwardAndBackward("NaN after the first queries", { ...plain, queries: 65, keys: 65 }, { v: { 50: NaN } }),
+  forwardAndBackward(
+    "NaN in keys and values, window of 5",
+    { ...plain, heads: 4, queries: 130, keys: 130, window: 5 },
+    { k: { 20: NaN, 70: NaN }, v: { 41: NaN, 64: NaN } },
+  ),
+  forwardAndBackward(
+    "infinities in values, window of 1",
+    { ...plain, queries: 33, keys: 33, window: 1 },
+    { v: { 7: Infinity, 8: -Infinity } },
+  ).slice(0, 1),
+];
 
 // A cache holds anything past its last key.
 const cached = (values: Float64Array, filled: number): Float64Array => values.fill(NaN, filled);
@@ -122,4 +151,4 @@ const unfilled = [3, 7].map((queries) => {
   );
 });
 
-export const attentionCases: readonly Case[] = [...cases, ...unfilled];
+export const attentionCases: readonly Case[] = [...cases, ...damaged.flat(), ...unfilled];

@@ -29,6 +29,8 @@ interface Shape extends Numbers {
   readonly runs: readonly Run[];
   readonly latent?: boolean;
   readonly sinks?: boolean;
+  /** Positions of the first sequence whose keys and values hold a NaN. */
+  readonly damaged?: readonly number[];
 }
 const prompt = (count: number, start = 0, sequence = 0): Run => ({ sequence, start, count });
 
@@ -61,6 +63,20 @@ const shapes: Readonly<Record<string, Shape>> = {
   "window of 300 far on": { ...plain, window: 300, runs: [prompt(9, 700)] },
   "chunks of 24": { ...plain, chunk: 24, runs: [prompt(65, 10), prompt(1, 47, 1), prompt(1, 48, 2)] },
   sinks: { ...plain, sinks: true, runs: [prompt(33), prompt(1, 600, 1)] },
+  // Queries before the NaN, or whose window has passed it, never see it.
+  "NaN in a prompt": { ...plain, damaged: [40], runs: [prompt(65)] },
+  "NaN in a prompt, window of 5": { ...plain, window: 5, sinks: true, damaged: [40], runs: [prompt(65)] },
+  "NaN before the window": { ...plain, window: 5, damaged: [97], runs: [prompt(1, 103)] },
+  "NaN before the chunk, latent": {
+    ...plain,
+    latent: true,
+    kvHeads: 1,
+    heads: 20,
+    valueDim: 16,
+    chunk: 24,
+    damaged: [71],
+    runs: [prompt(3, 75)],
+  },
   "values narrower than keys": { ...plain, dim: 24, valueDim: 16, runs: [prompt(19), prompt(1, 40, 1)] },
   "latent: values are the keys' first features": {
     ...plain,
@@ -81,7 +97,7 @@ function pageTable(sequences: number, maxPages: number): Float64Array {
 }
 
 function attendCase([name, shape]: readonly [string, Shape]): Case {
-  const { runs, latent = false, sinks = false, ...rest } = shape;
+  const { runs, latent = false, sinks = false, damaged = [], ...rest } = shape;
   const { heads, kvHeads, dim, valueDim, pageSize } = rest;
   const sequences = 1 + Math.max(...runs.map((run) => run.sequence));
   const end = Math.max(...runs.map(({ start, count }) => start + count));
@@ -97,7 +113,9 @@ function attendCase([name, shape]: readonly [string, Shape]): Case {
       const filled = Math.max(0, ...runs.filter((r) => r.sequence === s).map((r) => r.start + r.count));
       for (let j = 0; j < filled; j++) {
         const page = table[s * maxPages + Math.floor(j / pageSize)]!;
-        values.set(floats(kvHeads * width, -2, 2), (page * pageSize + (j % pageSize)) * kvHeads * width);
+        const vectors = floats(kvHeads * width, -2, 2);
+        if (s === 0 && damaged.includes(j)) vectors[0] = NaN;
+        values.set(vectors, (page * pageSize + (j % pageSize)) * kvHeads * width);
       }
     }
     return values;
