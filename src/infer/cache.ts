@@ -38,6 +38,29 @@ export interface SequenceRows {
   readonly count: number;
 }
 
+/** Where the rows of a pass stand, on the host: what {@link PagedRows} are made of. */
+export interface RowPlaces {
+  /** [B * M]. */
+  readonly pages: Int32Array<ArrayBuffer>;
+  /** M: room for this many pages a sequence; a power of two. */
+  readonly pagesEach: number;
+  /** [T]. */
+  readonly sequence: Int32Array<ArrayBuffer>;
+  /** [T]. */
+  readonly position: Int32Array<ArrayBuffer>;
+  /** One past the largest position. */
+  readonly end: number;
+}
+
+/** The places as kernels take them. */
+export function pagedRows(device: Device, { pages, pagesEach, sequence, position }: RowPlaces): PagedRows {
+  return {
+    pages_BM: tensor(device, pages, [pages.length / pagesEach, pagesEach]),
+    sequence_T: tensor(device, sequence),
+    position_T: tensor(device, position),
+  };
+}
+
 /** Keys and values of any number of sequences, for all layers of one model. */
 export class PagedCache {
   readonly pageSize: number;
@@ -68,10 +91,10 @@ export class PagedCache {
   }
 
   /**
-   * Makes room for the rows of a forward pass, each sequence's rows together and in order, and counts them as held. Its tensors
-   * belong to the scope it is called in. A pass that fails must be taken back with `truncate`. Errors: "state".
+   * Makes room for the rows of a forward pass, each sequence's rows together and in order, and counts them as held. A pass that fails must be
+   * taken back with `truncate`. Errors: "state".
    */
-  pass(rows: readonly SequenceRows[]): CachedPass {
+  place(rows: readonly SequenceRows[]): RowPlaces {
     const sequences = rows.map(({ sequence }) => this.ownOf(sequence));
     const position: number[] = [];
     const sequence: number[] = [];
@@ -85,21 +108,29 @@ export class PagedCache {
         sequence.push(i);
       }
     }
-    const most = Math.max(1, ...sequences.map(({ table }) => table.length));
-    const table = new Int32Array(sequences.length * most);
-    for (const [i, { table: pages }] of sequences.entries()) table.set(pages, i * most);
-    const i32 = (values: number[]): Tensor => tensor(this.device, Int32Array.from(values));
-    const places: PagedRows = {
-      pages_BM: tensor(this.device, table, [sequences.length, most]),
-      sequence_T: i32(sequence),
-      position_T: i32(position),
-    };
     for (const layer of this.layers) layer.reserve(this.pages);
+    const most = Math.max(1, ...sequences.map(({ table }) => table.length));
+    const pagesEach = 2 ** Math.ceil(Math.log2(most));
+    const pages = new Int32Array(sequences.length * pagesEach);
+    for (const [i, { table }] of sequences.entries()) pages.set(table, i * pagesEach);
     return {
-      position_T: places.position_T,
+      pages,
+      pagesEach,
+      sequence: Int32Array.from(sequence),
+      position: Int32Array.from(position),
       end,
-      layers: this.layers.map((layer) => layer.at(places)),
     };
+  }
+
+  /** A forward pass over `rows`: see {@link place}. Its tensors belong to the scope it is called in. */
+  pass(rows: readonly SequenceRows[]): CachedPass {
+    const places = this.place(rows);
+    return this.passAt(pagedRows(this.device, places), places.end);
+  }
+
+  /** A forward pass over rows that have their places, none past `end`. */
+  passAt(rows: PagedRows, end: number): CachedPass {
+    return { position_T: rows.position_T, end, layers: this.layers.map((layer) => layer.at(rows)) };
   }
 
   dispose(): void {

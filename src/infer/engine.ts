@@ -9,7 +9,8 @@ import { type CachedSequence, PagedCache } from "./cache.ts";
 import { checkRequest, type RequestOptions } from "./options.ts";
 import { Generation } from "./request.ts";
 import { isPlainGreedy } from "./sampler.ts";
-import { deviceOf, runStep } from "./step.ts";
+import { deviceOf } from "./step.ts";
+import { Stepper } from "./stepper.ts";
 
 export interface EngineOptions {
   /** Requests in one step; others wait for their turn. Default 8. */
@@ -24,11 +25,15 @@ export interface EngineOptions {
 /** Between steps, other work of the process (signals, requests) gets its turn this often, in milliseconds. */
 const yieldEvery = 25;
 
+/** Goes on once waiting work has had its turn. A timer, the only way in browsers, takes a millisecond at least. */
+const turn: (go: () => void) => unknown = globalThis.setImmediate ?? globalThis.setTimeout;
+
 /** Generates for any number of requests at once over one model and one cache. */
 export class Engine {
   readonly model: Decoder;
   private readonly cache: PagedCache;
-  private readonly options: Required<EngineOptions>;
+  private readonly stepper: Stepper;
+  private readonly options: Required<Omit<EngineOptions, "ctx">>;
   private requests: Generation[] = [];
   /** Resolves when the step under way is done. */
   private step: Promise<void> | null = null;
@@ -46,8 +51,9 @@ export class Engine {
       if (!Number.isSafeInteger(n) || n < least)
         fail("usage", `${name} ${n}: it is a whole number of ${least} or more`);
     this.model = model;
-    this.options = { maxBatch, maxRows, ahead, ctx };
+    this.options = { maxBatch, maxRows, ahead };
     this.cache = new PagedCache(deviceOf(model), model.config.layers);
+    this.stepper = new Stepper(model, this.cache, ctx);
   }
 
   /** Requests that are not done. */
@@ -94,6 +100,7 @@ export class Engine {
     this.disposed = true;
     await Promise.all(this.requests.map((request) => request.return()));
     await this.step;
+    this.stepper.dispose();
     this.cache.dispose();
   }
 
@@ -130,7 +137,7 @@ export class Engine {
   }
 
   private async runBatch(batch: readonly Generation[]): Promise<void> {
-    const { maxRows, ctx } = this.options;
+    const { maxRows } = this.options;
     // Who decodes comes first; prompts share the rows that are left.
     let left = maxRows;
     const parts = [...batch]
@@ -143,16 +150,11 @@ export class Engine {
     const places = parts.map(({ request: { sequence }, rows }) => ({ sequence, count: rows.ids.length }));
     const lengths = places.map(({ sequence }) => sequence.length);
     try {
-      const results = await runStep(
-        this.model,
-        parts.map(({ rows }) => rows),
-        () => this.cache.pass(places),
-        ctx,
-        {
-          logits: parts.some(({ request }) => !isPlainGreedy(request.options)),
-          routes: parts.some(({ request }) => request.options.routes),
-        },
-      );
+      const rows = parts.map((part) => part.rows);
+      const results = await this.stepper.run(rows, places, {
+        logits: parts.some(({ request }) => !isPlainGreedy(request.options)),
+        routes: parts.some(({ request }) => request.options.routes === true),
+      });
       let next = 0;
       for (const { request, rows } of parts) if (rows.sampled) request.take(results[next++]);
     } catch (error) {
@@ -166,7 +168,7 @@ export class Engine {
   private async breathe(): Promise<void> {
     await null;
     if (performance.now() - this.breathed < yieldEvery) return;
-    await new Promise((resolve) => setTimeout(resolve));
+    await new Promise<void>((resolve) => turn(resolve));
     this.breathed = performance.now();
   }
 }

@@ -43,61 +43,80 @@ export interface StepWishes {
   readonly routes: boolean;
 }
 
-/** Runs the rows, in their order, at the places of `pass`; a result for each request that is sampled from. */
-export async function runStep(
+/** What the rows of a pass read: one request's after the other's. */
+export interface StepInputs {
+  readonly ids_T: Tensor;
+  readonly pass: CachedPass;
+  readonly rows: readonly StepRows[];
+}
+
+/** What a pass leaves on the device. */
+export interface StepOutputs {
+  /** [N, V], where asked for. */
+  readonly logits_NV: Tensor | null;
+  /** [N, 1]: the highest logit of each row, and its id. */
+  readonly best_N1: Tensor;
+  readonly ids_N1: Tensor;
+  /** [N]: ln of the sum of e^logit. */
+  readonly logSumExp_N: Tensor;
+  readonly routes: readonly HeldRoute[];
+}
+
+/** The forward pass; null where no row is sampled from. The outputs are the caller's to dispose of. */
+export function computeStep(
   model: Decoder,
-  rows: readonly StepRows[],
-  makePass: () => CachedPass,
+  { ids_T, pass, rows }: StepInputs,
   ctx: Context,
   wishes: StepWishes,
-): Promise<StepResult[]> {
-  const device = deviceOf(model);
-  const sampled = sampledRows(rows);
-  const held: HeldRoute[] = [];
-  const out = scope(() => {
+): StepOutputs | null {
+  return scope(() => {
+    const routes: HeldRoute[] = [];
     const tap: Context["tap"] = (name, layer, value) => {
       ctx.tap(name, layer, value);
-      if (wishes.routes && name === "moe.route") held.push(...heldRoute(layer, value as Route));
+      if (wishes.routes && name === "moe.route") routes.push(...heldRoute(layer, value as Route));
     };
-    const ids_T = tensor(device, Int32Array.from(rows.flatMap(({ ids }) => ids)));
+    const device = deviceOf(model);
     const labels = rows[0].labels ? rows.flatMap((row) => row.labels ?? []) : undefined;
     const limits = limitsOf(model, device, rows);
     const listening = { ...ctx, tap };
-    const { x_TD } = model.hidden(ids_T, listening, { pass: makePass(), labels, limits });
-    if (sampled.length === 0) return { held: [], read: null };
+    const { x_TD } = model.hidden(ids_T, listening, { pass, labels, limits });
+    const sampled = sampledRows(rows);
+    if (sampled.length === 0) return null;
     const everyRow = sampled.length === ids_T.size;
     const x_ND = everyRow ? x_TD : gatherRows(x_TD, tensor(device, Int32Array.from(sampled)));
     const logits_NV = model.logits(x_ND, listening);
     const { values, ids } = topk(logits_NV, 1);
     return {
-      held,
-      read: { logits_NV: wishes.logits ? logits_NV : null, values, ids, sums: logSumExp(logits_NV) },
+      logits_NV: wishes.logits ? logits_NV : null,
+      best_N1: values,
+      ids_N1: ids,
+      logSumExp_N: logSumExp(logits_NV),
+      routes,
     };
   });
-  if (!out.read) return [];
-  const { logits_NV, values, ids, sums } = out.read;
-  const made = [
-    values,
-    ids,
-    sums,
-    logits_NV,
-    ...out.held.flatMap((route) => [route.ids_TK, route.weights_TK]),
-  ];
-  const [best_N, id_N, sum_N, logits, routes] = await Promise.all([
-    values.data(),
-    ids.data(),
-    sums.data(),
+}
+
+/** A result for each request that is sampled from. */
+export async function readStep(outputs: StepOutputs, rows: readonly StepRows[]): Promise<StepResult[]> {
+  const { logits_NV, best_N1, ids_N1, logSumExp_N } = outputs;
+  const [best, ids, sums, logits, routes] = await Promise.all([
+    best_N1.data(),
+    ids_N1.data(),
+    logSumExp_N.data(),
     logits_NV && (logits_NV.data() as Promise<Float32Array>),
-    Promise.all(out.held.map(readRoute)),
-  ]).finally(() => {
-    for (const tensor of made) tensor?.dispose(); // of a reading that failed too
-  });
-  const V = model.config.vocabulary;
-  return sampled.map((row, n) => ({
+    Promise.all(outputs.routes.map(readRoute)),
+  ]);
+  const V = logits ? logits.length / ids.length : 0;
+  return sampledRows(rows).map((row, n) => ({
     logits_V: logits?.subarray(n * V, (n + 1) * V) ?? null,
-    best: { id: id_N[n], logit: best_N[n], logSumExp: sum_N[n] },
+    best: { id: ids[n], logit: best[n], logSumExp: sums[n] },
     routes: routes.map((route) => route(row)),
   }));
+}
+
+export function disposeOutputs({ logits_NV, best_N1, ids_N1, logSumExp_N, routes }: StepOutputs): void {
+  const ofRoutes = routes.flatMap(({ ids_TK, weights_TK }) => [ids_TK, weights_TK]);
+  for (const tensor of [logits_NV, best_N1, ids_N1, logSumExp_N, ...ofRoutes]) tensor?.dispose();
 }
 
 export function deviceOf(model: Decoder): Device {

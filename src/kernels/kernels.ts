@@ -39,6 +39,14 @@ export interface FileMapping {
   integers(buf: Buf, n: number): Int32Array;
 }
 
+/** Kernel calls that can be made again without what led to them. */
+export interface Recording {
+  /** All memory that they use. */
+  readonly storages: ReadonlySet<Storage>;
+  /** Makes them again, on what their memory holds now. Errors: "state" where some of it was freed. */
+  replay(): void;
+}
+
 /**
  * One implementation of every kernel, with the memory it works on. Kernels run in the order of their calls, but perhaps later than those
  * return; whoever looks at memory (`read`, `write`, `free`, `routing`, `mapping`) waits for those that were given it. What a kernel has to
@@ -58,6 +66,11 @@ export interface Kernels {
   write(storage: Storage, offset: number, bytes: Uint8Array): void;
   /** Copies bytes out. Asynchronous because a device may have to finish first. */
   read(storage: Storage, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Runs `body` and notes the kernels it calls. Null where they cannot be called again without it: it looked at memory or wrote to it (what
+   * it found, or wrote, may be another the next time), or this implementation does not record.
+   */
+  record(body: () => void): Recording | null;
   /** Returns when every kernel called so far has run. */
   finish(): void;
   /** Files as read-only memory; null where this implementation cannot. */

@@ -7,6 +7,7 @@ import { ConclaveError, fail } from "../errors.ts";
 import { abi, type Buf, type Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
+import { Recorder } from "./recording.ts";
 import { routingKernels } from "./routing.ts";
 
 /** The C++ kernels as a Node add-on (native/napi.cc). Node only. */
@@ -110,6 +111,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   addon.retain();
 
   let freed = 0;
+  let looks = 0;
   const live = new Set<NativeStorage | MappedStorage>();
   const self: Caller = { memory: live, lack: null };
   const wait = (call: number): void => {
@@ -126,6 +128,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
     const storage = owned(buf.storage);
     if (!(storage instanceof NativeStorage)) return fail("state", "a mapped file is read-only memory");
+    looks++;
     finish(storage.lastCall);
     return make(storage.buffer, storage.start + buf.offset);
   };
@@ -140,33 +143,35 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     storage.address = 0;
   };
 
+  const recorder = new Recorder({
+    address(storage, again) {
+      const memory = owned(storage);
+      memory.lastCall = again ? Number.POSITIVE_INFINITY : Math.max(memory.lastCall, settings[at.added]! + 1);
+      return memory.address;
+    },
+    slots: () => slots,
+    slotsAddress: addon.address(header) + settingSlots * 8,
+    freed: () => freed,
+    looks: () => looks,
+    call(kernel, count, list) {
+      if (caller !== self) {
+        wait(Number.POSITIVE_INFINITY);
+        caller = self;
+      }
+      settings[at.isa] = isaPlace;
+      settings[at.threads] = threads;
+      settings[at.count] = count;
+      settings[at.list] = list;
+      addon.call(kernel);
+    },
+  });
+
   return {
     name: "native",
     isa: isas[isaPlace]!.name,
     threads,
-    run: linearTable({
-      address(storage, again) {
-        const memory = owned(storage);
-        memory.lastCall = again
-          ? Number.POSITIVE_INFINITY
-          : Math.max(memory.lastCall, settings[at.added]! + 1);
-        return memory.address;
-      },
-      slots: () => slots,
-      slotsAddress: addon.address(header) + settingSlots * 8,
-      freed: () => freed,
-      call(kernel, count, list) {
-        if (caller !== self) {
-          wait(Number.POSITIVE_INFINITY);
-          caller = self;
-        }
-        settings[at.isa] = isaPlace;
-        settings[at.threads] = threads;
-        settings[at.count] = count;
-        settings[at.list] = list;
-        addon.call(kernel);
-      },
-    }),
+    run: linearTable(recorder),
+    record: (body) => recorder.record(body),
     routing: routingKernels({
       i32: (buf, n) => view(buf, (buffer, start) => new Int32Array(buffer, start, n)),
       f32: (buf, n) => view(buf, (buffer, start) => new Float32Array(buffer, start, n)),

@@ -1,9 +1,10 @@
 import { compileWasm, defaultThreads, mayWait, startWorker, whyNoThreads } from "#threads";
 import { ConclaveError, fail } from "../errors.ts";
-import type { Buf, Storage } from "./abi.ts";
+import type { Storage } from "./abi.ts";
 import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
+import { Recorder } from "./recording.ts";
 import { routingKernels } from "./routing.ts";
 import type { WorkerStart } from "./worker-start.ts";
 
@@ -80,8 +81,12 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
     return slots;
   };
   let freed = 0;
+  let looks = 0;
   const address = (storage: Storage): number => addressOf(storage, heap);
-  const at = (buf: Buf): number => address(buf.storage) + buf.offset;
+  const at = (storage: Storage, offset: number): number => {
+    looks++;
+    return address(storage) + offset;
+  };
   const stackTop: unknown = exports.__stack_pointer.value;
   const call = (kernel: number): void => {
     try {
@@ -91,14 +96,24 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
     }
   };
 
+  const recorder = new Recorder({
+    address,
+    slots: freshSlots,
+    slotsAddress,
+    freed: () => freed,
+    looks: () => looks,
+    call,
+  });
+
   return {
     name: "wasm",
     isa,
     threads,
-    run: linearTable({ address, slots: freshSlots, slotsAddress, freed: () => freed, call }),
+    run: linearTable(recorder),
+    record: (body) => recorder.record(body),
     routing: routingKernels({
-      i32: (buf, n) => new Int32Array(memory.buffer, at(buf), n),
-      f32: (buf, n) => new Float32Array(memory.buffer, at(buf), n),
+      i32: ({ storage, offset }, n) => new Int32Array(memory.buffer, at(storage, offset), n),
+      f32: ({ storage, offset }, n) => new Float32Array(memory.buffer, at(storage, offset), n),
     }),
     alloc: (bytes) => new WasmStorage(heap, bytes),
     free(storage) {
@@ -107,10 +122,10 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
       (storage as WasmStorage).address = 0;
     },
     write: (storage, offset, bytes) =>
-      new Uint8Array(memory.buffer, address(storage) + offset, bytes.length).set(bytes),
+      new Uint8Array(memory.buffer, at(storage, offset), bytes.length).set(bytes),
     async read(storage, offset, length) {
       const copy = new Uint8Array(length);
-      copy.set(new Uint8Array(memory.buffer, address(storage) + offset, length));
+      copy.set(new Uint8Array(memory.buffer, at(storage, offset), length));
       return copy;
     },
     finish() {},

@@ -6,6 +6,9 @@ export type Precision = "f32" | "bf16";
 /** Told every named intermediate value; models do not know who listens. */
 export type Tap = (name: string, layer: number, value: unknown) => void;
 
+/** A tap of those who do not listen. */
+export const untapped: Tap = () => {};
+
 /** What a forward pass needs to know besides its inputs. */
 export interface Context {
   /** True turns on what only training does: router noise, jitter. */
@@ -21,7 +24,7 @@ export function context(options: Partial<Context> = {}): Context {
   return {
     training: false,
     precision: "f32",
-    tap: () => {},
+    tap: untapped,
     random: (stream) => new Random(0, stream),
     ...options,
   };

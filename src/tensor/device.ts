@@ -1,6 +1,8 @@
 import { fail } from "../errors.ts";
 import { bytesOf, type DType, type Storage } from "../kernels/abi.ts";
 import type { Kernels } from "../kernels/kernels.ts";
+import { Pool } from "./pool.ts";
+import { Replay } from "./replay.ts";
 
 /** A piece of device memory that several tensors (views) may share; it goes back to the device with the last of them. */
 export interface Block {
@@ -9,6 +11,8 @@ export interface Block {
   references: number;
   /** A file: it is given back whole, not kept for reuse. */
   readonly mapped: boolean;
+  /** The work it was made in, if that is to be done again. */
+  readonly maker: Replay | null;
   /** The range of the integers that the host wrote here; empty (low above high) if none. */
   hostRange: IdRange;
 }
@@ -36,7 +40,10 @@ export interface MemoryFigures {
 export class Device {
   readonly kernels: Kernels;
   readonly memory: MemoryFigures = { live: 0, peak: 0, pooled: 0, mapped: 0 };
-  private readonly free = new Map<number, Storage[]>();
+  private readonly pool = new Pool();
+  private readonly replays = new Set<Replay>();
+  /** Under way. */
+  private recording: Replay | null = null;
 
   constructor(kernels: Kernels) {
     this.kernels = kernels;
@@ -44,12 +51,9 @@ export class Device {
 
   allocate(bytes: number): Block {
     const size = sizeClass(bytes);
-    const pooled = this.free.get(size)?.pop();
-    if (pooled) this.memory.pooled -= size;
-    const storage = pooled ?? this.allocateNew(size);
-    this.memory.live += size;
-    this.memory.peak = Math.max(this.memory.peak, this.memory.live);
-    return { storage, bytes: size, references: 1, mapped: false, hostRange: emptyRange };
+    const maker = this.recording;
+    const storage = maker?.pool.take(size) ?? this.take(size);
+    return { storage, bytes: size, references: 1, mapped: false, maker, hostRange: emptyRange };
   }
 
   /** A file as a block. Errors: "kernels" where the kernels cannot map files, else those of reading it. */
@@ -57,15 +61,26 @@ export class Device {
     const { mapping, name } = this.kernels;
     if (mapping === null) return fail("kernels", `the ${name} kernels cannot map ${path} as memory`);
     const storage = mapping.map(path);
-    this.memory.mapped += storage.byteLength;
-    return { storage, bytes: storage.byteLength, references: 1, mapped: true, hostRange: emptyRange };
+    const bytes = storage.byteLength;
+    this.memory.mapped += bytes;
+    return { storage, bytes, references: 1, mapped: true, maker: null, hostRange: emptyRange };
+  }
+
+  /** Memory that counts as alive from now on. */
+  private take(size: number): Storage {
+    const { memory } = this;
+    const storage = this.pool.take(size) ?? this.allocateNew(size);
+    memory.pooled = this.pool.bytes;
+    memory.live += size;
+    memory.peak = Math.max(memory.peak, memory.live);
+    return storage;
   }
 
   private allocateNew(size: number): Storage {
     try {
       return this.kernels.alloc(size);
     } catch (error) {
-      if (this.memory.pooled === 0) throw error;
+      if (this.pool.bytes === 0) throw error;
       this.trim(); // the pool may hold the memory in blocks of other sizes
       return this.kernels.alloc(size);
     }
@@ -73,16 +88,51 @@ export class Device {
 
   release(block: Block): void {
     if (--block.references > 0) return;
-    if (block.mapped) {
-      this.memory.mapped -= block.bytes;
-      this.kernels.free(block.storage);
+    const { storage, bytes, mapped, maker } = block;
+    if (maker?.usable) {
+      maker.pool.put(bytes, storage);
       return;
     }
-    this.memory.live -= block.bytes;
-    this.memory.pooled += block.bytes;
-    const list = this.free.get(block.bytes);
-    if (list) list.push(block.storage);
-    else this.free.set(block.bytes, [block.storage]);
+    for (const replay of this.replays) if (replay.uses(storage)) replay.dispose();
+    if (mapped) {
+      this.memory.mapped -= bytes;
+      this.kernels.free(storage);
+    } else this.put(bytes, storage);
+  }
+
+  private put(size: number, storage: Storage): void {
+    this.pool.put(size, storage);
+    this.memory.live -= size;
+    this.memory.pooled = this.pool.bytes;
+  }
+
+  /**
+   * Runs `body`, and gives what can do the same work again: on new contents of the tensors that were there before, into the same
+   * results. Null where the work depends on what `body` found in memory or wrote there from the host, or frees what it did not make, or
+   * where the kernels do not record. The memory that `body` used is the replay's own until it is disposed of.
+   */
+  record<T>(body: () => T): { readonly result: T; readonly replay: Replay | null } {
+    if (this.recording) fail("state", "record: another recording is under way");
+    const replay = new Replay((ended) => {
+      this.replays.delete(ended);
+      ended.pool.empty((size, storage) => this.put(size, storage));
+    });
+    this.replays.add(replay);
+    this.recording = replay;
+    try {
+      let result: T;
+      const recording = this.kernels.record(() => {
+        result = body();
+      });
+      if (recording) replay.start(recording);
+      else replay.dispose();
+      return { result: result!, replay: replay.usable ? replay : null };
+    } catch (error) {
+      replay.dispose();
+      throw error;
+    } finally {
+      this.recording = null;
+    }
   }
 
   resetPeak(): void {
@@ -91,8 +141,7 @@ export class Device {
 
   /** Gives pooled memory back to the kernels. */
   trim(): void {
-    for (const list of this.free.values()) for (const storage of list) this.kernels.free(storage);
-    this.free.clear();
+    this.pool.empty((_, storage) => this.kernels.free(storage));
     this.memory.pooled = 0;
   }
 

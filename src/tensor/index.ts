@@ -1,11 +1,12 @@
 export type { DType } from "../kernels/abi.ts";
 export { apply, applyAll } from "./apply.ts";
-export { type Context, context, type Precision, type Tap } from "./context.ts";
+export { type Context, context, type Precision, type Tap, untapped } from "./context.ts";
 export { type Block, byteLength, Device, type MemoryFigures, sizeOf } from "./device.ts";
 export { MappedFile } from "./mapped.ts";
 export type { DifferentiableOp, InputGrads, Op, OutputSpec, Reads, VjpContext } from "./op.ts";
 export * from "./ops/index.ts";
 export { philox4x32, Random } from "./random.ts";
+export type { Replay } from "./replay.ts";
 export { keep, scope } from "./scope.ts";
 export { addInto, type GradientSink, gradients, Tape, watch, withoutTape } from "./tape.ts";
 export { empty, full, type HostArray, type Shape, show, Tensor, tensor } from "./tensor.ts";

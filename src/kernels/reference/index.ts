@@ -45,6 +45,10 @@ export function createReferenceKernels(): Kernels {
       new Uint8Array(bytesOf(storage), offset, bytes.length).set(bytes);
     },
     read: async (storage, offset, length) => new Uint8Array(bytesOf(storage), offset, length).slice(),
+    record(body) {
+      body();
+      return null;
+    },
     finish() {},
     mapping: null,
     dispose() {},

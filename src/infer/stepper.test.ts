@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Kernels } from "../kernels/index.ts";
+import { selectKernels } from "../kernels/select.ts";
+import { type Decoder, loadModel } from "../models/index.ts";
+import { context, Device } from "../tensor/index.ts";
+import { Engine } from "./engine.ts";
+import { generate } from "./generate.ts";
+import type { GeneratedToken, RequestOptions } from "./options.ts";
+
+async function all(tokens: AsyncIterable<GeneratedToken>): Promise<GeneratedToken[]> {
+  const list: GeneratedToken[] = [];
+  for await (const token of tokens) list.push(token);
+  return list;
+}
+
+/** Steps that are recorded and done again, against the same steps computed each time, which a tap makes them. */
+
+const folder = fileURLToPath(new URL("../../test/golden/mixtral", import.meta.url));
+const golden: number[] = JSON.parse(readFileSync(`${folder}/expected.json`, "utf8")).ids[0];
+const { kernels } = await selectKernels({ threads: 2 });
+
+describe.runIf(kernels.name !== "reference")("steps done again", () => {
+  let device: Device;
+  let model: Decoder;
+  /** Recordings made and replayed. */
+  const counts = { made: 0, replayed: 0 };
+  beforeAll(async () => {
+    const counted: Kernels = {
+      ...kernels,
+      record(body) {
+        const recording = kernels.record(body);
+        counts.made++;
+        return (
+          recording && {
+            ...recording,
+            replay() {
+              counts.replayed++;
+              recording.replay();
+            },
+          }
+        );
+      },
+    };
+    device = new Device(counted);
+    model = await loadModel(folder, device);
+    await all(generate(model, golden, { maxTokens: 100, eosIds: [] })); // the model keeps its tables of positions
+  });
+  afterAll(() => {
+    model.dispose();
+    kernels.dispose();
+  });
+
+  const prompts = [golden, golden.slice(2, 5), [7], golden.slice(1, 9)];
+
+  /** The requests of a batch in which one leaves after the other, on pages that are few at first. */
+  async function generated(tapped: boolean, options: Partial<RequestOptions>): Promise<GeneratedToken[][]> {
+    const before = device.memory.live;
+    counts.made = 0;
+    counts.replayed = 0;
+    const engine = new Engine(model, tapped ? { ctx: context({ tap: () => {} }) } : {});
+    const requests = prompts.map((ids, i) =>
+      engine.add(ids, { maxTokens: 20 + 25 * i, eosIds: [], ...options }),
+    );
+    const tokens = await Promise.all(requests.map(all));
+    await engine.dispose();
+    expect(device.memory.live).toBe(before);
+    return tokens;
+  }
+
+  test.each([
+    ["greedy", {}],
+    ["with routes", { routes: true }],
+    ["sampled", { temperature: 1, seed: 3, topP: 0.9 }],
+  ])("%s: give the same tokens, as sequences grow and leave", async (_, options) => {
+    const expected = await generated(true, options);
+    expect(counts.made).toBe(0);
+    expect(await generated(false, options)).toEqual(expected);
+    expect(counts.replayed).toBeGreaterThan(60); // of 95 steps
+  });
+
+  test("are not tried for ever where a step cannot be done again", async () => {
+    const { record } = device.kernels;
+    const inVain = (body: () => void): null => {
+      record(body);
+      return null;
+    };
+    Object.assign(device.kernels, { record: inVain });
+    await generated(false, {});
+    Object.assign(device.kernels, { record });
+    expect(counts.made).toBe(3);
+  });
+});
