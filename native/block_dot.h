@@ -54,9 +54,7 @@ CV_INLINE s32x8 dot4(u8x32 q, s8x32 x) {
   return load_bytes<s32x8>(sums);
 #else
   // Pairs of products as 16-bit words, two of which make one of the sums.
-  typedef int16_t s16x8 __attribute__((vector_size(16)));
   typedef int8_t s8x16 __attribute__((vector_size(16)));
-  typedef int32_t s32x4 __attribute__((vector_size(16)));
   s8x16 a[2], b[2];
   s32x4 sums[2];
   memcpy(a, &q, 32), memcpy(b, &x, 32);

@@ -42,20 +42,6 @@ static inline bool in_bytes(cv::DType dtype) {
   return with_format(dtype, [](auto f) { return Integers<decltype(f)>::kBytes; });
 }
 
-// 8 x 8 units of 32 bits, moved, never computed with: rows become columns.
-CV_INLINE void transpose_units(v8f (&v)[8]) {
-#if CV_WIDTH >= 8
-  transpose(v);
-#else
-  v4f squares[2][2][4];
-  for (int i = 0; i < 8; i++)
-    for (int j = 0; j < 2; j++) memcpy(&squares[i / 4][j][i % 4], (const char*)&v[i] + 16 * j, 16);
-  for (int i = 0; i < 4; i++) transpose(squares[i / 2][i % 2]);
-  for (int i = 0; i < 8; i++)
-    for (int j = 0; j < 2; j++) memcpy((char*)&v[i] + 16 * j, &squares[j][i / 4][i % 4], 16);
-#endif
-}
-
 // 16 of 32 bytes as words.
 template <bool kSigned>
 CV_INLINE s16x16 words_of(u8x32 v, int half) {
@@ -63,7 +49,6 @@ CV_INLINE s16x16 words_of(u8x32 v, int half) {
   const __m128i bytes = half ? _mm256_extracti128_si256((__m256i)v, 1) : _mm256_castsi256_si128((__m256i)v);
   return (s16x16)(kSigned ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes));
 #else
-  typedef int16_t s16x8 __attribute__((vector_size(16)));
   u8x16 bytes[2];
   memcpy(bytes, &v, 32);
   const u8x16 none = {}, b = bytes[half];
@@ -102,10 +87,10 @@ template <class F>
         u8x32 q[8];
         CV_UNROLL for (int j = 0; j < 8; j++) q[j] = c + j < columns ? F::whole(w + (c + j) * row_bytes, i) : u8x32{};
         CV_UNROLL for (int half = 0; half < (I::kBytes ? 1 : 2); half++) {
-          v8f v[8];
+          s32x8 v[8];
           CV_UNROLL for (int j = 0; j < 8; j++)
-            v[j] = I::kBytes ? (v8f)q[j] : (v8f)(words_of<F::kSigned>(q[j], half) - (int16_t)F::kCenter);
-          transpose_units(v);
+            v[j] = I::kBytes ? (s32x8)q[j] : (s32x8)(words_of<F::kSigned>(q[j], half) - (int16_t)F::kCenter);
+          transpose8(v);
           CV_UNROLL for (int j = 0; j < 8; j++) {
             const int unit = 8 * half + j, units = I::kEach / I::kUnit;
             memcpy(panel + unit / units * I::kScaledBytes + NR * 4 + unit % units * NR * 4 + c * 4, &v[j], 32);

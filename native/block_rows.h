@@ -57,7 +57,6 @@ CV_INLINE void narrow(const s32x8 (&v)[4], int16_t* to) {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32((__m256i)v[j], (__m256i)v[j + 1]), 0xd8);
     memcpy(to + 8 * j, &words, 32);
 #else
-    typedef int16_t s16x8 __attribute__((vector_size(16)));
     const s16x8 words[2] = {__builtin_convertvector(v[j], s16x8), __builtin_convertvector(v[j + 1], s16x8)};
     memcpy(to + 8 * j, words, 32);
 #endif

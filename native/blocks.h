@@ -16,6 +16,8 @@ typedef uint8_t u8x8 __attribute__((vector_size(8)));
 typedef int8_t s8x8 __attribute__((vector_size(8)));
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef int32_t s32x8 __attribute__((vector_size(32)));
+typedef int16_t s16x8 __attribute__((vector_size(16)));
+typedef int32_t s32x4 __attribute__((vector_size(16)));
 
 template <class V>
 CV_INLINE V load_bytes(const void* p) { V v; memcpy(&v, p, sizeof v); return v; }
@@ -109,9 +111,18 @@ CV_INLINE s8x32 look_up(const int8_t* table, u8x32 q) {
 #endif
 }
 
-// Lane c of v[d] becomes lane d of v[c].
+// Four vectors of four, rows become columns.
+CV_INLINE void transpose4(v4f (&v)[4]) {
+  v4f low = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), low2 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+  v4f high = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7), high2 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  v[0] = __builtin_shufflevector(low, low2, 0, 1, 4, 5), v[1] = __builtin_shufflevector(low, low2, 2, 3, 6, 7);
+  v[2] = __builtin_shufflevector(high, high2, 0, 1, 4, 5), v[3] = __builtin_shufflevector(high, high2, 2, 3, 6, 7);
+}
+
+// Eight of eight: lane c of v[d] becomes lane d of v[c]. Lanes are moved as they are, whatever they hold.
 template <class V>
 CV_INLINE void transpose8(V (&v)[8]) {
+#if CV_WIDTH >= 8
   V t[8];
   CV_UNROLL for (int i = 0; i < 8; i += 2) {
     t[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -126,6 +137,14 @@ CV_INLINE void transpose8(V (&v)[8]) {
     v[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11);
     v[i + 4] = __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
   }
+#else  // where GCC takes vectors of eight apart, lane by lane
+  v4f squares[2][2][4];
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < 2; j++) memcpy(&squares[i / 4][j][i % 4], (const char*)&v[i] + 16 * j, 16);
+  for (int i = 0; i < 4; i++) transpose4(squares[i / 2][i % 2]);
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < 2; j++) memcpy((char*)&v[i] + 16 * j, &squares[j][i / 4][i % 4], 16);
+#endif
 }
 
 // What a block says of all its elements.
@@ -142,7 +161,6 @@ CV_INLINE void whole_of_columns(const uint8_t* b, int64_t stride, int i, s32x8 (
 
 // 16 bytes of each of eight columns: lane c of v[j] is word j of column c.
 CV_INLINE void words_of_columns(const uint8_t* b, int64_t stride, s32x8 (&v)[4]) {
-  typedef int32_t s32x4 __attribute__((vector_size(16)));
   s32x8 t[4];
   CV_UNROLL for (int c = 0; c < 4; c++)
     v[c] = __builtin_shufflevector(load_bytes<s32x4>(b + c * stride), load_bytes<s32x4>(b + (c + 4) * stride), 0, 1, 2, 3, 4, 5, 6, 7);

@@ -59,13 +59,7 @@ CV_INLINE void copy_line(const typename S::T* from, int64_t n, float* to) {
   CV_SHORT for (; p < n; p++) to[p] = scalar_as<S::kRound>(from[p]);
 }
 
-// Four vectors of four, rows become columns; and eight of eight.
-CV_INLINE void transpose(v4f (&v)[4]) {
-  v4f low = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), low2 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
-  v4f high = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7), high2 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-  v[0] = __builtin_shufflevector(low, low2, 0, 1, 4, 5), v[1] = __builtin_shufflevector(low, low2, 2, 3, 6, 7);
-  v[2] = __builtin_shufflevector(high, high2, 0, 1, 4, 5), v[3] = __builtin_shufflevector(high, high2, 2, 3, 6, 7);
-}
+CV_INLINE void transpose(v4f (&v)[4]) { transpose4(v); }
 CV_INLINE void transpose(v8f (&v)[8]) { transpose8(v); }
 
 // What is transposed at once, in registers.
