@@ -186,7 +186,8 @@ template <class F, int kRows>
       const f32x8* scale = heads.scale + Heads::kEach * i;
       const f32x8* offset = heads.offset + Heads::kEach * i;
       auto add_dots = [&](int64_t at, int half, s32x8 dots, f32x8 sum) __attribute__((always_inline)) {
-        sum = fma8(__builtin_convertvector(dots, f32x8), scale[half] * splat8(x.scale[at]), sum);
+        const f32x8 total = __builtin_convertvector(dots, f32x8), unit = splat8(x.scale[at]);
+        sum = F::kWide ? fma8(total * unit, scale[half], sum) : fma8(total, scale[half] * unit, sum);
         if (!Heads::kOffset) return sum;
         return fma8(offset[half], splat8(Heads::kEach == 1 ? x.sum32[at] : x.sum16[2 * at + half]), sum);
       };

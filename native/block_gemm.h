@@ -78,8 +78,8 @@ template <class T, int kEach, bool kLifted, int kRows>
       const vf low_scale = load(scales), high_scale = load(scales + W);
       CV_UNROLL for (int i = 0; i < kRows; i++) {
         const vf unit = splat(x.scale[i * row32 + part]);
-        store(c + i * NR, fma(whole(low[i]), low_scale * unit, load(from + i * NR)));
-        store(c + i * NR + W, fma(whole(high[i]), high_scale * unit, load(from + i * NR + W)));
+        store(c + i * NR, fma(whole(low[i]) * unit, low_scale, load(from + i * NR)));
+        store(c + i * NR + W, fma(whole(high[i]) * unit, high_scale, load(from + i * NR + W)));
       }
       from = c;
       b += kUnits * NR * 4, lanes += 2;

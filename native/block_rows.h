@@ -37,7 +37,7 @@ struct Rounded {
 typedef Rounded<int8_t> Rows8;
 typedef Rounded<int16_t> Rows16;
 
-// Whole numbers, all within what the narrower type holds (but of rows with NaN: then anything).
+// Whole numbers, all within what the narrower type holds.
 CV_INLINE void narrow(const s32x8 (&v)[4], int8_t* to) {
 #if defined(__AVX2__)
   const __m256i low = _mm256_packs_epi32((__m256i)v[0], (__m256i)v[1]), high = _mm256_packs_epi32((__m256i)v[2], (__m256i)v[3]);
@@ -81,11 +81,12 @@ template <class T>
     for (int j = 0; j < 8; j++) bits = lanes[j] > bits ? lanes[j] : bits;
     memcpy(&largest, &bits, 4);
     const float scale = largest / kMost, inverse = largest > 0x1p-100f ? kMost / largest : 0;  // of less, it could overflow
+    const int32_t finite = bits < 0x7f800000 ? -1 : 0;  // else zeros, which the scale makes NaN
     s32x8 whole[4];
     CV_UNROLL for (int j = 0; j < 4; j++) {
       // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even.
       f32x8 rounded = v[j] * splat8(inverse) + splat8(12582912.0f);
-      whole[j] = (s32x8)rounded - 0x4b400000;
+      whole[j] = ((s32x8)rounded - 0x4b400000) & finite;
     }
     narrow(whole, to.q + 32 * i);
     int32_t sums[4];

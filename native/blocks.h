@@ -3,6 +3,7 @@
 //
 // A format F has kElements a block of kBytes bytes and kScales scales, each for kElements / kScales elements. Element e is worth
 //   scale * (q - kCenter) + min,  q = whole(e): unsigned bytes, or signed where kSigned; min only where kMin. kBits: of q.
+// kWide: a scale may be so large that times that of a row of x it is infinite, though no product is.
 #pragma once
 #include "simd.h"
 
@@ -214,7 +215,7 @@ CV_INLINE f32x8 halves_of_columns(const uint8_t* b, int64_t stride) {
 
 struct Block32 : OwnParts {
   static constexpr int kElements = 32, kScales = 1, kCenter = 0, kBits = 4;
-  static constexpr bool kSigned = false, kMin = false;
+  static constexpr bool kSigned = false, kMin = false, kWide = false;
   CV_MEMBER static f32x8 scales(const uint8_t* b, int64_t stride) { return halves_of_columns(b, stride); }
 };
 
@@ -264,7 +265,7 @@ struct Iq4Nl : Block32 {
 };
 struct Mxfp4 : Block32 {
   static constexpr int kBytes = 17;
-  static constexpr bool kSigned = true;
+  static constexpr bool kSigned = true, kWide = true;
   // Half of 2^(e - 127), the levels being twice those of e2m1.
   CV_MEMBER static void head(const uint8_t* b, Head<1>& h) {
     uint32_t bits = b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23;
@@ -286,7 +287,7 @@ struct Mxfp4 : Block32 {
 
 struct Block256 {
   static constexpr int kElements = 256, kScales = 16, kCenter = 0, kBits = 4;
-  static constexpr bool kSigned = false, kMin = false;
+  static constexpr bool kSigned = false, kMin = false, kWide = false;
 };
 
 // Eight bytes (less `center`) as floats, times d.

@@ -134,6 +134,21 @@ function rowWithNaN(dtype: DType, rows: number): Case {
   );
 }
 
+/** Blocks of zeros whose scale is the largest there is, times rows so large that the product of both scales is infinite. */
+const zerosOfLargestScale = [2, 12].map((rows) => {
+  const [n, k] = [18, 256];
+  const bytes = weightBytes(source, "mxfp4", n * k);
+  for (let at = 0; at < bytes.length; at += 2 * 17) bytes.fill(0, at, at + 17)[at] = 254;
+  const args = { offsets: null, out: output(rows * n), rows, groups: 1, n, k, fast: true };
+  const { abs, rel } = rounded(k);
+  return kernelCase(
+    "linear",
+    `mxfp4, ${rows} large rows, zeros of the largest scale, fast`,
+    { x: input(floats(rows * k, -1e7, 1e7)), w: [weights("mxfp4", bytes)], ...args },
+    { abs: 1e7 * abs, rel },
+  );
+});
+
 /** Rows of weights, decoded to the last bit. */
 const gathers = weightDTypes
   .filter((dtype) => dtype !== "f32" && dtype !== "bf16")
@@ -172,6 +187,26 @@ const everyHalf = kernelCase(
   exact,
 );
 
+/** Every scale of mxfp4 with every element: from subnormal results to infinite ones. */
+const everyScale = kernelCase(
+  "gatherRows",
+  "all of mxfp4",
+  {
+    x: weights(
+      "mxfp4",
+      Uint8Array.from({ length: 256 * 17 }, (_, i) => (i % 17 === 0 ? i / 17 : ((i % 17) - 1) * 17)),
+    ),
+    ids: input(
+      Float64Array.from({ length: 32 }, (_, i) => i),
+      "i32",
+    ),
+    out: output(256 * 32),
+    rows: 32,
+    n: 256,
+  },
+  exact,
+);
+
 export const linearCases: readonly Case[] = [
   ...ofEveryDtype,
   ...odd.flatMap(([dtype, shape]) => [false, true].map((fast) => linear([dtype], shape, fast))),
@@ -179,6 +214,8 @@ export const linearCases: readonly Case[] = [
   beside,
   ...largest,
   ...notANumber,
+  ...zerosOfLargestScale,
   ...gathers,
   everyHalf,
+  everyScale,
 ];
