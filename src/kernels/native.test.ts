@@ -1,8 +1,12 @@
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buf, Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
+import { linearTable, slotCount } from "./linear.ts";
 import { createNativeKernels } from "./native.ts";
 import { listImplementations } from "./select.ts";
 
@@ -134,6 +138,51 @@ describe.runIf(here)("calls in a queue", () => {
     await new Promise(setImmediate); // a weak reference holds until its job ends
     collect();
     expect(memory.deref()).toBeDefined();
+  });
+
+  /** A thread that calls a kernel without end: the add-on by itself, as native/napi.cc is called, since a thread starts without TypeScript. */
+  async function startCaller(): Promise<Worker> {
+    const [settings, memory] = [8, 2 ** 40]; // `memory` stands for the address, which the thread knows
+    const slots = new Float64Array(slotCount);
+    const workerData: Record<string, unknown> = { settings, memory, slots, bytes: 4 * n };
+    const { fmaChain } = linearTable({
+      address: () => memory,
+      slots: () => slots,
+      slotsAddress: 0,
+      freed: () => 0,
+      call: (kernel, count, list) => Object.assign(workerData, { kernel, head: [0, 0, 3, count, list] }),
+    });
+    fmaChain({ x: at(make()), out: at(make()), n, rounds: 300, a: 1, b: 0 });
+    const library = `../../dist/native/conclave-${process.platform}-${process.arch}.node`;
+    workerData.library = fileURLToPath(new URL(library, import.meta.url));
+    const code = `
+      const { parentPort, workerData } = require("node:worker_threads");
+      const { library, settings, memory, slots, bytes, kernel, head } = workerData;
+      const addon = require(library);
+      addon.retain();
+      const own = new Float64Array(addon.slots(settings + slots.length));
+      globalThis.held = new ArrayBuffer(bytes);
+      const address = addon.address(held);
+      own.set(head);
+      own.set(slots.map((slot) => (slot === memory ? address : slot)), settings);
+      for (let call = 0; ; call++) {
+        addon.call(kernel);
+        if (call === 500) parentPort.postMessage("well under way");
+      }`;
+    const worker = new Worker(code, { eval: true, workerData });
+    await once(worker, "message");
+    return worker;
+  }
+
+  test("threads that end while their calls are in the queue leave the others alone", async () => {
+    const x = make();
+    for (let round = 0; round < 3; round++) {
+      const callers = await Promise.all([startCaller(), startCaller()]);
+      for (let call = 0; call < 20; call++) slowlyAddOne(x, x);
+      await Promise.all(callers.map((caller) => caller.terminate()));
+      for (let call = 0; call < 20; call++) slowlyAddOne(x, x);
+    }
+    expect(await values(x)).toEqual(new Set([120]));
   });
 
   test("two sets of kernels with threads of their own share the queue in order", async () => {
