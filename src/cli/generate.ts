@@ -16,6 +16,7 @@ import {
   openModel,
   productPrecision,
   promptIds,
+  promptOf,
   resolveModel,
 } from "./model.ts";
 import { openDevice, whole } from "./options.ts";
@@ -64,9 +65,10 @@ async function runGenerate(
   if (!json && (routes || logprobs !== undefined))
     fail("usage", `${routes ? "--routes" : "--logprobs"} is printed with --json`);
   const asked = checkPrecision(flags.precision);
+  const given = promptOf(prompt, flags.ids);
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
-  const { ids, tokenizer } = await promptIds(path, prompt, flags.ids);
+  const { ids, tokenizer } = await promptIds(path, given);
   if (stop.length > 0 && !tokenizer) fail("usage", "--stop: the model has no tokenizer, and so no text");
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);

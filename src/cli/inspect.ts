@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { Command } from "commander";
 import { fail } from "../errors.ts";
-import { loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
+import { checkWritable, loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
 import { decodeText } from "../formats/text.ts";
 import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
 import { type Decoder, parameterCounts } from "../models/index.ts";
@@ -50,13 +50,16 @@ async function runInspect(
   if ((prompt === undefined) === (flags.file === undefined))
     fail("usage", "give either a prompt or --file, and not both");
   const precision = precisionOf(flags.precision);
+  await checkWritable(flags.out);
+  const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
+  if (text === "") fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const tokenizer = await loadTokenizer(path);
-  const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
   const ids = tokenizer.encode(text, { addSpecial: true });
-  if (text === "") fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
   const model = await openModel(path, device);
+  if (model.routers.length === 0)
+    fail("model", `${argument}: the model has no experts to look at`, "inspect a mixture-of-experts model");
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
   const { maxPositions } = model.config;
   const { window = Math.min(defaultWindow, maxPositions) } = flags;
@@ -69,8 +72,6 @@ async function runInspect(
     passageTokens: flags.passage,
     precision,
   });
-  if (analysis.layers.length === 0)
-    fail("model", `${argument}: the model has no experts to look at`, "inspect a mixture-of-experts model");
   await writeFileAtomic(flags.out, reportHtml(reportOf(argument, name, ids.length, model, analysis)));
   if (flags.json) printJson({ report: flags.out, tokens: ids.length, ...analysis });
   else show(analysis);

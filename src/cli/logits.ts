@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { writeFileAtomic } from "../formats/files.ts";
+import { checkWritable, writeFileAtomic } from "../formats/files.ts";
 import { encodeNpy } from "../formats/index.ts";
 import { logits } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
@@ -25,6 +25,7 @@ export function logitsCommand(): Command {
       ) => {
         const ctx = context({ precision: precisionOf(flags.precision) });
         const ids = idList(flags.ids);
+        await checkWritable(flags.out);
         const path = await resolveModel(argument);
         const { device } = await openDevice(command);
         const model = await openModel(path, device);

@@ -42,19 +42,21 @@ export async function openModel(path: string, device: Device): Promise<Decoder> 
   return await loadModel(path, device);
 }
 
-/** The tokens that a command was given, as text or as ids. */
+/** What a command was given to go on from, text or ids. */
+export function promptOf(prompt: string | undefined, ids: string | undefined): string | number[] {
+  if (prompt !== undefined && ids === undefined) return prompt;
+  if (prompt === undefined && ids !== undefined) return idList(ids);
+  return fail("usage", "give either a prompt or --ids, and not both");
+}
+
+/** The tokens of a {@link promptOf}. */
 export async function promptIds(
   path: string,
-  prompt: string | undefined,
-  ids: string | undefined,
+  prompt: string | number[],
 ): Promise<{ ids: number[]; tokenizer: Tokenizer | null }> {
-  if ((prompt === undefined) === (ids === undefined))
-    fail("usage", "give either a prompt or --ids, and not both");
-  if (ids !== undefined) {
-    return { ids: idList(ids), tokenizer: await readableTokenizer(path) };
-  }
+  if (typeof prompt !== "string") return { ids: prompt, tokenizer: await readableTokenizer(path) };
   const tokenizer = await loadTokenizer(path);
-  const encoded = [...tokenizer.encode(prompt ?? "", { addSpecial: true })];
+  const encoded = [...tokenizer.encode(prompt, { addSpecial: true })];
   if (encoded.length === 0) fail("usage", "the prompt is empty");
   return { ids: encoded, tokenizer };
 }

@@ -4,6 +4,8 @@ import { fail } from "../errors.ts";
 import { demoCorpus, pathExists, readCorpus, readJson, readTextIfThere } from "../formats/files.ts";
 import type { Document, TokenizerFiles } from "../formats/index.ts";
 import {
+  checkLabels,
+  checkRunFolder,
   type Json,
   type PresetName,
   prepareCorpus,
@@ -70,9 +72,11 @@ export function trainCommand(): Command {
 async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   const out = flags.resume ?? flags.out ?? (await freeFolder(`runs/${flags.preset ?? "small"}`));
   const config = flags.resume ? await resumedConfig(flags, command) : await newConfig(flags);
+  await checkRunFolder(out, flags.resume !== undefined);
   const { device } = await openDevice(command);
   remark(`kernels: ${kernelLine(device)}`);
   const documents = await readDocuments(config);
+  checkLabels(config, documents);
   const { corpus, tokenizer, files } = prepareCorpus(
     documents,
     config.data,

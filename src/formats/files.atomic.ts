@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { access, constants, type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileError, pathExists } from "./files.read.ts";
 
@@ -32,6 +32,23 @@ export async function writeFileAtomic(path: string, contents: FileContents): Pro
     throw fileError("writing", path, error);
   } finally {
     inUse.delete(temporary);
+  }
+}
+
+/**
+ * Refuses, before there is anything to write, a path that no file can be written to: a folder, or one in a folder that cannot be written or
+ * made. Changes nothing. Errors: disk.
+ */
+export async function checkWritable(path: string): Promise<void> {
+  try {
+    if ((await stat(path).catch(() => null))?.isDirectory())
+      throw Object.assign(new Error(), { code: "EISDIR" });
+    let folder = dirname(resolve(path));
+    while (!(await pathExists(folder)) && folder !== dirname(folder)) folder = dirname(folder);
+    if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    throw fileError("writing", path, error);
   }
 }
 

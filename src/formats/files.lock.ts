@@ -33,6 +33,14 @@ export async function lock(path: string): Promise<() => Promise<void>> {
   };
 }
 
+/** Refuses a lock that another run holds. Errors: "file-exists". */
+export async function checkUnlocked(path: string): Promise<void> {
+  const place = resolve(path);
+  if (held.has(place)) fail("file-exists", `${dirname(path)} is in use by another run of this process`);
+  const text = await readFile(place, "utf8").catch(() => null);
+  if (text !== null) refuseHeld(place, text);
+}
+
 async function take(path: string): Promise<void> {
   const mine = `${path}.${process.pid}`;
   const holder: Holder = { pid: process.pid, host: hostname() };
@@ -62,21 +70,24 @@ async function linkTo(from: string, to: string): Promise<boolean> {
 async function removeStale(path: string): Promise<void> {
   const text = await readFile(path, "utf8").catch(() => null);
   if (text === null) return;
-  const holder = parseHolder(text);
-  if (holder && isRunning(holder)) {
-    const where = holder.host === hostname() ? "" : ` on ${holder.host}`;
-    fail(
-      "file-exists",
-      `${dirname(path)} is in use by process ${holder.pid}${where}`,
-      `stop that process or choose another folder; if it is long gone, delete ${path}`,
-    );
-  }
+  refuseHeld(path, text);
   // Moved aside and looked at again: another process may have taken the stale lock over since it was read.
   const aside = `${path}.stale.${process.pid}`;
   await rename(path, aside).catch(() => {});
   const moved = await readFile(aside, "utf8").catch(() => text);
   if (moved !== text) await linkTo(aside, path);
   await rm(aside, { force: true });
+}
+
+function refuseHeld(path: string, text: string): void {
+  const holder = parseHolder(text);
+  if (!holder || !isRunning(holder)) return;
+  const where = holder.host === hostname() ? "" : ` on ${holder.host}`;
+  fail(
+    "file-exists",
+    `${dirname(path)} is in use by process ${holder.pid}${where}`,
+    `stop that process or choose another folder; if it is long gone, delete ${path}`,
+  );
 }
 
 function parseHolder(text: string): Holder | null {

@@ -6,6 +6,7 @@
  */
 import { fail } from "../errors.ts";
 import { Random } from "../tensor/index.ts";
+import type { TrainConfig } from "./config.ts";
 
 /** All tokens of one domain in one split, documents in order. */
 export interface Stream {
@@ -31,6 +32,15 @@ export interface Batch {
   readonly sequence: number;
   /** Index of each window's domain. */
   readonly domains: readonly number[];
+}
+
+/** Routing by label takes a text's domain for its label. Error "config" where a domain has no experts. */
+export function checkLabels({ model }: TrainConfig, texts: readonly { readonly domain: string }[]): void {
+  const { select } = model.routing;
+  if (select.by !== "label") return;
+  const stranger = texts.find(({ domain }) => !Object.hasOwn(select.table, domain));
+  if (stranger)
+    fail("config", `model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`);
 }
 
 /** Error "data" unless each split has room for one window. */

@@ -8,6 +8,7 @@ export {
   type Batch,
   batched,
   bitsPerByte,
+  checkLabels,
   checkSizes,
   heldOutWindows,
   type Stream,
@@ -28,6 +29,11 @@ export { learningRate } from "./schedule.ts";
 /** {@inheritDoc "./loop.ts".train} */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainOutcome> {
   return (await import("./loop.ts")).train(config, options);
+}
+
+/** {@inheritDoc "./run-folder.ts".checkRunFolder} */
+export async function checkRunFolder(path: string, resume: boolean): Promise<void> {
+  await (await import("./run-folder.ts")).checkRunFolder(path, resume);
 }
 
 /** The configuration a run folder was started with. Error "checkpoint" where there is no run. */

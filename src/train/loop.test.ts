@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { lock } from "../formats/files.lock.ts";
 import type { Document } from "../formats/index.ts";
 import { selectKernels } from "../kernels/index.ts";
 import { loadModel } from "../models/index.ts";
@@ -12,7 +13,7 @@ import { type PreparedCorpus, prepareCorpus } from "./corpus.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Role, TrainEvent } from "./events.ts";
 import { type TrainOptions, type TrainOutcome, train } from "./loop.ts";
-import { readRunConfig } from "./run-folder.ts";
+import { checkRunFolder, readRunConfig } from "./run-folder.ts";
 
 let device: Device;
 let folder: string;
@@ -229,6 +230,20 @@ describe("a run", () => {
     };
     await run(configOf({ steps: 2, twin: false }), { out, onEvent });
     expect(await second).toMatchObject({ code: "file-exists", message: /in use/ });
+  });
+
+  test("a folder that would be refused is refused before there is any text, and one that would not is let be", async () => {
+    await expect(checkRunFolder(whole.out, false)).rejects.toMatchObject({ code: "file-exists" });
+    await checkRunFolder(whole.out, true);
+    const release = await lock(`${whole.out}/.lock`);
+    await expect(checkRunFolder(whole.out, true)).rejects.toMatchObject({ message: /in use/ });
+    await release();
+    const file = join(whole.out, "run.json");
+    await expect(checkRunFolder(`${file}/run`, false)).rejects.toMatchObject({
+      message: /a file, not a folder/,
+    });
+    await checkRunFolder(join(folder, "fresh", "run"), false);
+    expect(await readdir(folder)).not.toContain("fresh");
   });
 });
 

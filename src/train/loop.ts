@@ -1,5 +1,4 @@
 /** A whole run: the mixture, then its dense twin, each exactly resumable. */
-import { fail } from "../errors.ts";
 import { writeFileAtomic } from "../formats/files.atomic.ts";
 import { makeFolder } from "../formats/files.folders.ts";
 import type { Tokenizer, TokenizerFiles } from "../formats/index.ts";
@@ -9,7 +8,7 @@ import type { Device } from "../tensor/index.ts";
 import type { Progress } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { Course } from "./course.ts";
-import { checkSizes, type TokenCorpus } from "./data.ts";
+import { checkLabels, checkSizes, type TokenCorpus } from "./data.ts";
 import type { ModelSummary, Role, Summary, TrainEvent } from "./events.ts";
 import { Learner } from "./learner.ts";
 import { modelOf } from "./model.ts";
@@ -46,7 +45,7 @@ export type TrainOutcome =
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainOutcome> {
   const { device, corpus, files, out, resume = false, onEvent = () => {} } = options;
   checkSizes(corpus, config.data.sequence);
-  checkLabels(config, corpus);
+  checkLabels(config, corpus.train);
   const fingerprint = await fingerprintOf(corpus, files, device.kernels);
   const folder = await openRunFolder(out, resume, config, fingerprint);
   try {
@@ -67,15 +66,6 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   } finally {
     await folder.release();
   }
-}
-
-/** Routing by label takes a text's domain for its label. */
-function checkLabels({ model }: TrainConfig, { train }: TokenCorpus): void {
-  const { select } = model.routing;
-  if (select.by !== "label") return;
-  const stranger = train.find(({ domain }) => !Object.hasOwn(select.table, domain));
-  if (stranger)
-    fail("config", `model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`);
 }
 
 interface ModelEnd {

@@ -4,9 +4,9 @@
  */
 import { z } from "zod";
 import { ConclaveError, fail } from "../errors.ts";
-import { writeFileAtomic } from "../formats/files.atomic.ts";
+import { checkWritable, writeFileAtomic } from "../formats/files.atomic.ts";
 import { listFolder } from "../formats/files.folders.ts";
-import { lock } from "../formats/files.lock.ts";
+import { checkUnlocked, lock } from "../formats/files.lock.ts";
 import { readJson } from "../formats/files.read.ts";
 import type { TokenizerFiles } from "../formats/index.ts";
 import type { Kernels } from "../kernels/kernels.ts";
@@ -64,20 +64,33 @@ export async function openRunFolder(
   const release = await lock(`${path}/.lock`);
   try {
     if (resume) return { path, warnings: await compare(path, config, fingerprint), release };
-    const trace = (await listFolder(path)).find((name) => traces.includes(name));
-    if (trace) {
-      fail(
-        "file-exists",
-        `${path} holds a run or a model already (${trace})`,
-        `choose another folder, or go on with --resume ${path}`,
-      );
-    }
+    await checkFree(path);
     await writeFileAtomic(`${path}/run.json`, JSON.stringify({ format, config, fingerprint }, null, 2));
     return { path, warnings: [], release };
   } catch (error) {
     await release();
     throw error;
   }
+}
+
+/**
+ * Refuses a folder that {@link openRunFolder} would refuse whatever the text, before there is any work in it. Changes nothing. Errors:
+ * "file-exists" (it holds a run, or another process works in it), "disk".
+ */
+export async function checkRunFolder(path: string, resume: boolean): Promise<void> {
+  if (!resume) await checkFree(path);
+  await checkUnlocked(`${path}/.lock`);
+  await checkWritable(`${path}/run.json`);
+}
+
+async function checkFree(path: string): Promise<void> {
+  const trace = (await listFolder(path)).find((name) => traces.includes(name));
+  if (trace)
+    fail(
+      "file-exists",
+      `${path} holds a run or a model already (${trace})`,
+      `choose another folder, or go on with --resume ${path}`,
+    );
 }
 
 /** The configuration a run folder was started with. Error "checkpoint" where there is no run. */

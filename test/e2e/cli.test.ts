@@ -297,7 +297,7 @@ describe("wrong usage is one clear line and exit code 2", () => {
     [["train", "--preset", "huge"], /preset "huge"/],
     [["train", "--config", "bad.json"], /bad\.json.*widht.*unknown key/],
     [["train", "--config", "k.json"], /k\.json.*routing/],
-    [["generate", "run"], /either a prompt or --ids/],
+    [["generate", "nowhere"], /either a prompt or --ids/],
     [["generate", "run", "x", "--temprature", "1"], /unknown option/],
     [["route", "--spec", "bad-spec.json", "--logits", "l.json"], /exprts/],
     [["nonsense"], /unknown command/],
@@ -342,6 +342,18 @@ describe("what fails is one clear line and exit code 1", () => {
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(code).toBe(1);
   });
+});
+
+test.each([
+  [["train", ...tiny, "--out", "run"], /run holds a run/],
+  [["train", ...tiny, "--out", "run/run.json/x"], /run\.json\/x: a part of the path is a file/],
+  [["inspect", "run", "The whale.", "--out", "run"], /writing run: this is a folder/],
+  [["logits", "run", "--ids", "1", "--out", "run"], /writing run: this is a folder/],
+  [["inspect", "run/twin", "The whale."], /no experts to look at/],
+])("%j is refused before any work", async (args, message) => {
+  const { code, stderr, stdout } = await conclave(...args);
+  expect(stderr).toMatch(message);
+  expect([stderr.trim().split("\n").length, stdout, code]).toEqual([2, "", 1]);
 });
 
 /** Waits until `file` has at least `count` lines. */

@@ -66,12 +66,12 @@ function collectBatch(text: string, before: readonly number[] = []): number[] {
 async function runBench(argument: string, flags: GenerateFlags, command: Command): Promise<void> {
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
-  const machine = await measureMachine(device);
   const began = performance.now();
   const model = await openModel(path, device);
   device.kernels.finish();
   const openMs = performance.now() - began;
   checkLength(model, flags);
+  const machine = await measureMachine(device);
   const results: BatchFigures[] = [];
   for (const batch of flags.batch ?? [1]) {
     remark(`timing ${batch} x (${flags.promptTokens} + ${flags.tokens} tokens) ...`);
