@@ -23,6 +23,7 @@ namespace CV_BASE { extern void (*const kernels[])(const double* slots); }
 #include "reduce.cc"
 #include "rope.cc"
 #include "rows.cc"
+#include "stored_forms.cc"
 #include "swiglu.cc"
 #endif
 

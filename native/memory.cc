@@ -1,7 +1,6 @@
 // fill, cast, stridedCopy: any dtype.
 #include "abi.h"
-#include "runtime.h"
-#include "simd.h"
+#include "lanes.h"
 
 namespace CV_ISA {
 namespace memory_ {
@@ -92,24 +91,29 @@ CV_INLINE void line(const T* x, int64_t xs, T* out, int64_t os, int64_t n) {
   }
 }
 
-// x is read across memory rows (its stride is 1 along dimension 2, the output's along 3): go by small squares, so that a
-// cache line read is used whole.
+// x moves least along dimension 2, the output along 3: small squares are gathered in a place of their own, so that lines of both are
+// touched once, however many of them share their place in the cache.
+template <class T>
+constexpr int64_t kSide = 128 / sizeof(T);
+
+CV_INLINE bool is_turned(const Copy& c) {
+  return c.x[2] > 0 && c.x[3] > c.x[2] && c.out[3] == 1 && c.dims[2] > 1;
+}
+
 template <class T>
 static void copy_turned(const Copy& c, const T* x, T* out) {
-  constexpr int64_t kSide = 16;
-  for (int64_t j0 = 0; j0 < c.dims[3]; j0 += kSide) {
-    int64_t j1 = j0 + kSide < c.dims[3] ? j0 + kSide : c.dims[3];
-    for (int64_t i0 = 0; i0 < c.dims[2]; i0 += kSide) {
-      int64_t i1 = i0 + kSide < c.dims[2] ? i0 + kSide : c.dims[2];
-      for (int64_t i = i0; i < i1; i++)
-        for (int64_t j = j0; j < j1; j++) out[i * c.out[2] + j] = x[i + j * c.x[3]];
+  T square[kSide<T> * kSide<T>];
+  for (int64_t i0 = 0; i0 < c.dims[2]; i0 += kSide<T>)
+    for (int64_t j0 = 0; j0 < c.dims[3]; j0 += kSide<T>) {
+      const int64_t height = least(kSide<T>, c.dims[2] - i0), width = least(kSide<T>, c.dims[3] - j0);
+      for (int64_t j = 0; j < width; j++) line<T, false>(x + i0 * c.x[2] + (j0 + j) * c.x[3], c.x[2], square + j * kSide<T>, 1, height);
+      for (int64_t i = 0; i < height; i++) line<T, false>(square + i, kSide<T>, out + (i0 + i) * c.out[2] + j0, 1, width);
     }
-  }
 }
 
 template <class T, bool kAdd>
 static void copy_block(const Copy& c, const T* x, T* out) {
-  bool turned = !kAdd && c.x[2] == 1 && c.x[3] > 1 && c.out[3] == 1 && c.dims[2] > 1;
+  const bool turned = !kAdd && is_turned(c);
   for (int64_t i0 = 0; i0 < c.dims[0]; i0++)
     for (int64_t i1 = 0; i1 < c.dims[1]; i1++) {
       const T* from = x + i0 * c.x[0] + i1 * c.x[1];
@@ -132,7 +136,7 @@ static void copy_all(const Copy& c, const T* x, T* out) {
   for (int d = 0; d < 4; d++)
     if (c.out[d] != 0 && c.dims[d] > 1 && (split < 0 || c.dims[d] > 4 * c.dims[split])) split = d;
   int64_t parts = split < 0 ? 1 : (total + kChunk - 1) / kChunk;
-  if (split >= 0 && parts > c.dims[split]) parts = c.dims[split];
+  if (split >= 0) parts = least(parts, !kAdd && split >= 2 && is_turned(c) ? ceil_div(c.dims[split], kSide<T>) : c.dims[split]);
   cv::parallel(parts, [&](int64_t t) {
     if (split < 0) return copy_block<T, kAdd>(c, x, out);
     Copy part = c;
@@ -170,7 +174,7 @@ void strided_copy(const cv::StridedCopyArgs& a) {
   for (int d = 0; d < 4; d++) c.dims[d] = a.dims[d], c.x[d] = a.x_strides[d], c.out[d] = a.out_strides[d];
   if (c.dims[0] * c.dims[1] * c.dims[2] * c.dims[3] == 0) return;
   if (a.accumulate) memory_::copy_all<float, true>(c, a.x.f32(), a.out.f32());
-  else if (a.x.dtype() == cv::DType::bf16) memory_::copy_all<uint16_t, false>(c, a.x.bf16(), a.out.bf16());
+  else if (a.x.dtype() == cv::DType::bf16 || a.x.dtype() == cv::DType::f16) memory_::copy_all<uint16_t, false>(c, a.x.bf16(), a.out.bf16());
   else memory_::copy_all<int32_t, false>(c, a.x.i32(), a.out.i32());
 }
 

@@ -3,6 +3,8 @@
 export {
   type BlockFormat,
   decodeBlocks,
+  decodeE4m3,
+  decodeScaledE4m3,
   type EncodableFormat,
   encodeBlocks,
 } from "../kernels/blocks/index.ts";
@@ -18,7 +20,6 @@ export {
   storedBytes,
   toFloat32,
 } from "./dtypes.ts";
-export { decodeE4m3, decodeScaledE4m3 } from "./fp8.ts";
 export { GgufArray, type GgufMetadata, type GgufValue } from "./gguf/metadata.ts";
 export { type GgufStore, openGguf } from "./gguf/read.ts";
 export { isGgufPath, openGgufParts } from "./gguf/split.ts";

@@ -14,7 +14,7 @@
 /**
  * Element types with the block they come in: its elements and its bytes. f16 and the block formats hold weights only (`linear`,
  * `gatherRows`): byte for byte what GGUF files hold. mxfp4: an e8m0 scale, then byte j with element j in its low and j + 16 in its
- * high half.
+ * high half. u8: bytes as files hold them, which kernels make weights of.
  */
 const blocks = {
   f32: { elements: 1, bytes: 4 },
@@ -33,6 +33,7 @@ const blocks = {
   q6_k: { elements: 256, bytes: 210 },
   iq4_nl: { elements: 32, bytes: 18 },
   mxfp4: { elements: 32, bytes: 17 },
+  u8: { elements: 1, bytes: 1 },
 } as const;
 
 export type DType = keyof typeof blocks;
@@ -41,8 +42,8 @@ export const dtypes: readonly DType[] = Object.keys(blocks) as DType[];
 export type PlainDType = "f32" | "bf16" | "i32";
 export const plainDTypes: readonly DType[] = ["f32", "bf16", "i32"] satisfies PlainDType[];
 /** Dtypes that stand for weights only. */
-export type WeightDType = Exclude<DType, "i32">;
-export const weightDTypes: readonly DType[] = dtypes.filter((dtype) => dtype !== "i32");
+export type WeightDType = Exclude<DType, "i32" | "u8">;
+export const weightDTypes: readonly DType[] = dtypes.filter((dtype) => dtype !== "i32" && dtype !== "u8");
 
 /** The elements and the bytes of a block of `dtype`, the least that can be addressed: a matrix row is whole blocks. */
 export function blockOf(dtype: DType): { readonly elements: number; readonly bytes: number } {
@@ -97,7 +98,7 @@ export const abi = {
   fill: { out: "buf", n: "int", value: "num" },
   /** out[i] = x[i] converted; f32 to bf16 rounds to nearest even (NaN stays NaN), float to i32 truncates. */
   cast: { x: "buf", out: "buf", n: "int" },
-  /** out[sum i*outStrides] (+)= x[sum i*xStrides] over 4-D `dims`. Same dtype both sides; accumulate is f32 only
+  /** out[sum i*outStrides] (+)= x[sum i*xStrides] over 4-D `dims`. Same dtype both sides, f16 too; accumulate is f32 only
    *  (f32: accumulates in index order when out strides contain 0, so expand's gradient is a reduction). */
   stridedCopy: {
     x: "buf",
@@ -107,6 +108,13 @@ export const abi = {
     outStrides: "dims",
     accumulate: "flag",
   },
+
+  // ---- weights from other forms that files have, at any address ----------------------------------------------------
+  /** out mxfp4 [rows,k]: row i * rows/turns + j is stored row j * turns + i (of `turns` matrices that take turns). A stored row has
+   *  nibbles u8 [k/32,16], element 2j of a block in the low half of byte j and 2j + 1 in the high, and exponents u8 [k/32]. */
+  mxfp4Rows: { nibbles: "buf", exponents: "buf", out: "buf", rows: "int", k: "int", turns: "int" },
+  /** out[r,j] bf16 = the e4m3 number x[r,j] (u8) times scales[r/block, j/block] (f32 or bf16), in f32, to nearest even; [rows,k]. */
+  scaledE4m3: { x: "buf", scales: "buf", out: "buf", rows: "int", k: "int", block: "int" },
 
   // ---- elementwise -------------------------------------------------------------------------------------
   /** out = a op b, out contiguous over `dims`; strides of 0 broadcast. less and equal give 1 or 0. */
@@ -291,7 +299,7 @@ export const abi = {
   },
   /** out[r,j] = sum_p x[r,p] * w_g[j,p] for the rows of group g, offsets[g] to offsets[g+1] (i32 [groups+1], rising; null: one group of
    *  all rows); rows past the last are written as zeros. x, out f32. w holds groups * parts pieces, a group's together: each [n/parts, k]
-   *  of any dtype but i32, at any address (views into mapped files), k a multiple of its block. fast: x may be rounded to bf16, or to 8
+   *  of a weight dtype, at any address (views into mapped files), k a multiple of its block. fast: x may be rounded to bf16, or to 8
    *  or 16 bits with a scale for every 32 elements, otherwise for few rows of a group than for many; else sums of f32 products. */
   linear: {
     x: "buf",

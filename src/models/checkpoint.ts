@@ -12,15 +12,17 @@ import { partOf } from "./counts.ts";
 import type { Decoder, DecoderConfig } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
 import { withScales } from "./fp8.ts";
+import { type FileLayout, type PlacedPart, placedParts, runsOf } from "./layout.ts";
 import {
-  type FileLayout,
-  type FileRun,
-  type PlacedPart,
-  placedParts,
-  runsOf,
+  floatsOf,
+  PieceBinder,
+  readPiece,
+  readRun,
+  rowsOfPieces,
   type StoredRun,
-} from "./layout.ts";
-import { PieceBinder, rowsOfPieces, valuesOf, weightDType } from "./pieces.ts";
+  valuesOf,
+  weightDType,
+} from "./pieces.ts";
 
 /** How weights are written, or held: all as f32, or the matrices as bf16 (norms, biases and routers stay f32). */
 export type WeightPrecision = "f32" | "bf16";
@@ -64,7 +66,7 @@ async function readInto(
   device: Device,
   weights: WeightPrecision | "stored",
 ): Promise<void> {
-  const binder = new PieceBinder(device, store, (part) => readPart(part, store));
+  const binder = new PieceBinder(device, store);
   try {
     for (const { name, parameter, parts } of plan) {
       const isMatrix = parameter.decay && partOf(name) !== "router";
@@ -215,24 +217,22 @@ async function readValues(
   store: TensorStore,
 ): Promise<void> {
   for (const part of parts) {
-    const { dtype, bytes } = await readPart(part, store);
+    const { dtype, bytes } = part.transform
+      ? await madeValues(part, store, parameter.value.device)
+      : await readRun(part.run, store);
     const into = parameter.value.view(part.shape, part.start);
     into.write(into.dtype === "bf16" ? toBf16(dtype, bytes) : toFloat32(dtype, bytes));
     into.dispose();
   }
 }
 
-async function readPart(part: PlacedPart, store: TensorStore): Promise<StoredRun> {
-  const runs: StoredRun[] = [];
-  for (const run of runsOf(part)) runs.push(await readRun(run, store));
-  return part.transform?.read(runs) ?? runs[0];
-}
-
-async function readRun({ file, shape, start, size }: FileRun, store: TensorStore): Promise<StoredRun> {
-  const { dtype, byteLength } = store.tensors.get(file)!;
-  const bytesPerElement = byteLength / Math.max(1, sizeOf(shape));
-  const bytes = await store.read(file, start * bytesPerElement, (start + size) * bytesPerElement);
-  return { dtype, bytes };
+async function madeValues(part: PlacedPart, store: TensorStore, device: Device): Promise<StoredRun> {
+  const piece = await readPiece(part, store, device);
+  try {
+    return { dtype: "F32", bytes: fromFloat32("F32", await floatsOf(piece, 0, piece.size)) };
+  } finally {
+    piece.dispose();
+  }
 }
 
 /** The bits of stored floats as bf16, rounded to nearest even. */

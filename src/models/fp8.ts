@@ -1,11 +1,11 @@
 /**
  * Checkpoints whose matrices are eight-bit floats with a scale for every 128 by 128 elements, in a tensor beside each (DeepSeek-V3
- * and what follows it). Read as bf16, as their makers' own conversion does.
+ * and what follows it). Held as bf16, as their makers' own conversion does.
  */
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import { decodeScaledE4m3, fromFloat32, type TensorStore, toFloat32 } from "../formats/index.ts";
-import { show } from "../tensor/index.ts";
+import type { TensorStore } from "../formats/index.ts";
+import { scaledE4m3, show } from "../tensor/index.ts";
 import type { PlacedPart, Transform } from "./layout.ts";
 
 const block = 128;
@@ -43,10 +43,8 @@ function blockScaled(file: string, rows: number, columns: number): Transform {
     name: "fp8",
     dtypes: [["F8_E4M3"], ["F32", "BF16"]],
     beside: [{ file: `${file}_scale_inv`, shape, start: 0, size: shape[0] * shape[1] }],
-    read: ([weight, scales]) => {
-      const values = decodeScaledE4m3(weight.bytes, columns, toFloat32(scales.dtype, scales.bytes), block);
-      return { dtype: "BF16", bytes: fromFloat32("BF16", values) };
-    },
+    dtype: () => "bf16",
+    make: ([weight, scales]) => scaledE4m3(weight.view([rows, columns]), scales.view(shape), block),
     write: null,
   };
 }

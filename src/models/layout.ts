@@ -6,7 +6,7 @@
  */
 import { fail } from "../errors.ts";
 import type { StoredDType } from "../formats/index.ts";
-import { type Shape, show, sizeOf } from "../tensor/index.ts";
+import { type DType, type Shape, show, sizeOf, type Tensor } from "../tensor/index.ts";
 
 /** A contiguous run of the elements of a file tensor. */
 export interface FileRun {
@@ -18,21 +18,17 @@ export interface FileRun {
   readonly size: number;
 }
 
-/** The elements of a {@link FileRun} as they are stored. */
-export interface StoredRun {
-  readonly dtype: StoredDType;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
-/** Makes a piece of a parameter from what the file holds, and back. Parts that need one are read, not mapped. */
+/** Makes a piece of a parameter from what the file holds, and back. Parts that need one are made when they are first used. */
 export interface Transform {
   readonly name: string;
   /** The dtypes it reads, for each of its runs in order: that of the part, then those of `beside`. */
   readonly dtypes: readonly (readonly StoredDType[])[];
   /** What else it reads, such as the scales of a block. */
   readonly beside: readonly FileRun[];
-  /** From the runs to the piece, row by row, in whichever dtype suits. Pure. */
-  read(runs: readonly StoredRun[]): StoredRun;
+  /** The dtype of the piece, by those of the runs. */
+  dtype(runs: readonly DType[]): DType;
+  /** From the runs, each a list of elements (bytes, u8, where their dtype is none of ours), to the piece, row by row. Pure. */
+  make(runs: readonly Tensor[]): Tensor;
   /** From the values of the piece to those of its run in the file; null where files are not written so. Pure. */
   readonly write: ((values: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer>) | null;
 }

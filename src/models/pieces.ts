@@ -1,9 +1,10 @@
 /**
- * Weights held as their files hold them: file tensors, or runs of them, become the pieces of a parameter in their stored dtype,
- * mapped where the kernels and the file allow it, else copied. And back: a weight's values, however it is held.
+ * Weights held as their files hold them: file tensors, or runs of them, become the pieces of a parameter in their stored dtype, mapped
+ * where the kernels and the file allow it, else copied. Those that a file holds in another form are made when they are first used. And
+ * back: a weight's values, however it is held.
  */
 import { type StoredDType, type TensorStore, toFloat32 } from "../formats/index.ts";
-import { longestList, weightDTypes } from "../kernels/abi.ts";
+import { blockOf, longestList, weightDTypes } from "../kernels/abi.ts";
 import type { Parameter } from "../nn/index.ts";
 import {
   type Device,
@@ -11,11 +12,14 @@ import {
   empty,
   type HostArray,
   keep,
+  MadeTensor,
   MappedFile,
+  type Shape,
+  scope,
   sizeOf,
   type Tensor,
 } from "../tensor/index.ts";
-import type { PlacedPart, StoredRun } from "./layout.ts";
+import { type FileRun, type PlacedPart, runsOf } from "./layout.ts";
 
 /** The dtype of weights stored as `dtype` that products take as they are; undefined where there is none. */
 export function weightDType(dtype: StoredDType): DType | undefined {
@@ -39,14 +43,11 @@ function divisor(a: number, b: number): number {
 export class PieceBinder {
   private readonly device: Device;
   private readonly store: TensorStore;
-  private readonly read: (part: PlacedPart) => Promise<StoredRun>;
   private readonly files = new Map<string, MappedFile>();
 
-  /** `read` gives a part's values where they cannot be used in their place. */
-  constructor(device: Device, store: TensorStore, read: (part: PlacedPart) => Promise<StoredRun>) {
+  constructor(device: Device, store: TensorStore) {
     this.device = device;
     this.store = store;
-    this.read = read;
   }
 
   /** Binds `parameter` to `parts` in pieces of `rows` rows. Errors: those of reading. */
@@ -56,7 +57,12 @@ export class PieceBinder {
     const pieces: Tensor[] = [];
     try {
       for (const part of parts) {
-        const whole = this.mapped(part) ?? (await this.copied(part));
+        const whole =
+          this.made(part) ?? this.mapped(part) ?? (await readPiece(part, this.store, this.device));
+        if (whole instanceof MadeTensor && whole.size === rows * columns) {
+          pieces.push(keep(whole));
+          continue;
+        }
         for (let start = 0; start < whole.size; start += rows * columns)
           pieces.push(keep(whole.view(shape, start)));
         whole.dispose();
@@ -73,22 +79,89 @@ export class PieceBinder {
     this.files.clear();
   }
 
+  /** What is used where it lies. */
   private mapped({ run, shape, transform }: PlacedPart): Tensor | null {
-    const { dtype, place, byteLength } = this.store.tensors.get(run.file)!;
-    const weight = weightDType(dtype);
-    if (transform || place === undefined || weight === undefined || !this.device.kernels.mapping) return null;
-    const file = this.files.get(place.path) ?? new MappedFile(this.device, place.path);
-    this.files.set(place.path, file);
-    return file.tensor(place.offset + run.start * (byteLength / sizeOf(run.shape)), shape, weight);
+    const dtype = weightDType(this.store.tensors.get(run.file)!.dtype);
+    return transform || !dtype || !this.canMap(run) ? null : this.inFile(run, shape, dtype);
   }
 
-  private async copied(part: PlacedPart): Promise<Tensor> {
-    const { dtype, bytes } = await this.read(part);
-    const weight = weightDType(dtype);
-    const copy = empty(this.device, part.shape, weight ?? "f32");
-    copy.write(weight === undefined ? toFloat32(dtype, bytes) : hostForm(weight, bytes));
-    return copy;
+  /** What is made of bytes in the file when it is needed. */
+  private made(part: PlacedPart): MadeTensor | null {
+    const { run, shape, transform } = part;
+    const runs = runsOf(part);
+    if (!transform || !runs.every((own) => this.canMap(own) && this.isAligned(own))) return null;
+    const dtypes = runs.map(({ file }) => runDType(this.store.tensors.get(file)!.dtype));
+    const sources: Tensor[] = [];
+    try {
+      for (const [i, own] of runs.entries()) sources.push(keep(this.inFile(own, [own.size], dtypes[i])));
+    } catch (error) {
+      for (const source of sources) source.dispose();
+      throw error;
+    }
+    const { make } = transform;
+    return new MadeTensor(this.device, shape, transform.dtype(dtypes), { name: run.file, sources, make });
   }
+
+  private canMap({ file }: FileRun): boolean {
+    return this.store.tensors.get(file)!.place !== undefined && this.device.kernels.mapping !== null;
+  }
+
+  /** Kernels that make pieces read whole elements. */
+  private isAligned(run: FileRun): boolean {
+    const { dtype } = this.store.tensors.get(run.file)!;
+    const { elements, bytes } = blockOf(runDType(dtype));
+    return elements > 1 || this.offsetOf(run) % bytes === 0;
+  }
+
+  private offsetOf({ file, shape, start }: FileRun): number {
+    const { place, byteLength } = this.store.tensors.get(file)!;
+    return place!.offset + start * (byteLength / sizeOf(shape));
+  }
+
+  private inFile(run: FileRun, shape: Shape, dtype: DType): Tensor {
+    const { path } = this.store.tensors.get(run.file)!.place!;
+    const file = this.files.get(path) ?? new MappedFile(this.device, path);
+    this.files.set(path, file);
+    return file.tensor(this.offsetOf(run), shape, dtype);
+  }
+}
+
+/** A run's dtype as a tensor: its bytes where there is none. */
+function runDType(dtype: StoredDType): DType {
+  return weightDType(dtype) ?? "u8";
+}
+
+/** A part as a tensor of its own, read and made now. Errors: those of reading. */
+export async function readPiece(part: PlacedPart, store: TensorStore, device: Device): Promise<Tensor> {
+  const { shape, transform } = part;
+  if (!transform) return upload(await readRun(part.run, store), shape, device);
+  const runs: Tensor[] = [];
+  try {
+    for (const run of runsOf(part)) runs.push(upload(await readRun(run, store), [run.size], device));
+    return keep(scope(() => transform.make(runs).view(shape)));
+  } finally {
+    for (const run of runs) run.dispose();
+  }
+}
+
+function upload({ dtype, bytes }: StoredRun, shape: Shape, device: Device): Tensor {
+  const plain = dtype === "F64";
+  const copy = keep(empty(device, shape, plain ? "f32" : runDType(dtype)));
+  copy.write(plain ? toFloat32(dtype, bytes) : hostForm(copy.dtype, bytes));
+  return copy;
+}
+
+/** The elements of a {@link FileRun} as they are stored. */
+export interface StoredRun {
+  readonly dtype: StoredDType;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export async function readRun({ file, shape, start, size }: FileRun, store: TensorStore): Promise<StoredRun> {
+  const { dtype, byteLength } = store.tensors.get(file)!;
+  const bytesPerElement = byteLength / Math.max(1, sizeOf(shape));
+  const bytes = await store.read(file, start * bytesPerElement, (start + size) * bytesPerElement);
+  return { dtype, bytes };
 }
 
 /** Bytes as what {@link Tensor.write} takes for a dtype. */
@@ -115,7 +188,13 @@ export async function valuesOf(
   return values;
 }
 
-async function floatsOf(piece: Tensor, start: number, size: number): Promise<Float32Array<ArrayBuffer>> {
+/** The f32 values of `size` elements from `start` on. What is made for it does not stay. */
+export async function floatsOf(
+  piece: Tensor,
+  start: number,
+  size: number,
+): Promise<Float32Array<ArrayBuffer>> {
+  const goes = piece instanceof MadeTensor && !piece.there;
   const part = piece.view([size], start);
   try {
     const values = await part.data();
@@ -124,5 +203,6 @@ async function floatsOf(piece: Tensor, start: number, size: number): Promise<Flo
     return toFloat32(stored, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   } finally {
     part.dispose();
+    if (goes) piece.letGo();
   }
 }

@@ -1,5 +1,5 @@
 import { fail } from "../errors.ts";
-import { keep, type Shape, show, sizeOf, type Tensor } from "../tensor/index.ts";
+import { keep, MadeTensor, type Shape, show, sizeOf, type Tensor } from "../tensor/index.ts";
 
 /** How a parameter starts. */
 export type Init =
@@ -19,6 +19,7 @@ export class Parameter {
   readonly decay: boolean;
   private bound: readonly Tensor[] = [];
   private trained = false;
+  private onDemand = false;
   private readonly made = new Map<string, Tensor>();
 
   constructor(shape: Shape, init: Init, decay: boolean = shape.length > 1) {
@@ -54,6 +55,11 @@ export class Parameter {
     return this.trained || this.bound.length === 0 ? null : this.bound;
   }
 
+  /** Whether any of its pieces is made when it is needed. */
+  get isMade(): boolean {
+    return this.onDemand;
+  }
+
   /**
    * What `make` gives from the weight, made once and kept as long as the weight: another arrangement of it, say. Only for one that
    * a loader bound, as a trained one changes. Errors: "state".
@@ -78,6 +84,7 @@ export class Parameter {
     this.forgetDerived();
     this.bound = [tensor];
     this.trained = true;
+    this.onDemand = false;
   }
 
   /**
@@ -98,6 +105,7 @@ export class Parameter {
     this.forgetDerived();
     this.bound = pieces;
     this.trained = false;
+    this.onDemand = pieces.some((piece) => piece instanceof MadeTensor);
   }
 
   /** Gives its memory back; it has no value from then on. */

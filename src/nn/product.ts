@@ -1,4 +1,15 @@
-import { groupedMatmul, linear, matmul, type Precision, type Tensor } from "../tensor/index.ts";
+import {
+  concat,
+  full,
+  groupedMatmul,
+  linear,
+  MadeTensor,
+  makeTensors,
+  matmul,
+  type Precision,
+  type Tensor,
+  tensor,
+} from "../tensor/index.ts";
 import type { Parameter } from "./module.ts";
 
 /**
@@ -22,6 +33,70 @@ export function projectGroups(
   precision: Precision,
 ): Tensor {
   const { pieces } = weight_ENK;
-  if (pieces) return linear(x_RK, pieces, { offsets: offsets_E1, groups: weight_ENK.shape[0], precision });
-  return groupedMatmul(x_RK, weight_ENK.value, offsets_E1, { transW: true, precision });
+  if (!pieces) return groupedMatmul(x_RK, weight_ENK.value, offsets_E1, { transW: true, precision });
+  const [groups] = weight_ENK.shape;
+  if (weight_ENK.isMade && pieces.some((piece) => piece instanceof MadeTensor && !piece.there))
+    return projectMade(x_RK, weight_ENK, offsets_E1, precision);
+  return linear(x_RK, pieces, { offsets: offsets_E1, groups, precision });
+}
+
+/**
+ * {@link projectGroups} where experts are made when they are needed: only those that have rows. The experts that nobody keeps are run
+ * one by one, so that their memory is never needed all at once.
+ */
+function projectMade(
+  x_RK: Tensor,
+  { pieces, shape: [experts, n] }: Parameter,
+  offsets_E1: Tensor,
+  precision: Precision,
+): Tensor {
+  const [rows, k] = x_RK.shape;
+  const { ids, ends } = groupsOf(offsets_E1);
+  if (ids.length === 0) return full(x_RK.device, [rows, n], 0);
+  const parts = pieces!.length / experts;
+  const own = ids.map((id) => pieces!.slice(id * parts, (id + 1) * parts));
+  const passes = (one: number): boolean => own[one].some(isPassing);
+  const outs: Tensor[] = [];
+  for (let one = 0, row = 0; one < ids.length; ) {
+    const first = one++;
+    if (!passes(first)) while (one < ids.length && !passes(one)) one++;
+    const weights = own.slice(first, one).flat();
+    makeTensors(weights);
+    for (const piece of own[one] ?? []) if (piece instanceof MadeTensor && !piece.there) piece.advise("soon");
+    const end = one === ids.length ? rows : ends[one - 1];
+    const offsets = tensor(x_RK.device, Int32Array.of(0, ...ends.slice(first, one).map((at) => at - row)));
+    outs.push(
+      linear(x_RK.view([end - row, k], row * k), weights, { offsets, groups: one - first, precision }),
+    );
+    for (const piece of weights) if (isPassing(piece)) piece.letGo();
+    row = end;
+  }
+  return outs.length === 1 ? outs[0] : concat(outs, 0);
+}
+
+function isPassing(piece: Tensor): piece is MadeTensor {
+  return piece instanceof MadeTensor && piece.passing;
+}
+
+/** The experts that have rows. */
+interface Groups {
+  readonly ids: readonly number[];
+  /** Where the rows of each end. */
+  readonly ends: readonly number[];
+}
+
+/** Of offsets that were looked at: several weights share them. */
+const seen = new WeakMap<Tensor, Groups>();
+
+/** Waits for the kernels that make the offsets. */
+function groupsOf(offsets_E1: Tensor): Groups {
+  const known = seen.get(offsets_E1);
+  if (known) return known;
+  const { device, buf, size } = offsets_E1;
+  const all = [...device.kernels.mapping!.integers(buf, size)];
+  const ids = all.flatMap((end, i) => (i > 0 && end > all[i - 1] ? [i - 1] : []));
+  const ends = ids.map((id) => all[id + 1]);
+  const groups = { ids, ends };
+  seen.set(offsets_E1, groups);
+  return groups;
 }

@@ -2,6 +2,7 @@ export type { DType } from "../kernels/abi.ts";
 export { apply, applyAll } from "./apply.ts";
 export { type Context, context, type Precision, type Tap, untapped } from "./context.ts";
 export { type Block, byteLength, Device, type MemoryFigures, sizeOf } from "./device.ts";
+export { MadeTensor, makeTensors, type Recipe } from "./made.ts";
 export { MappedFile } from "./mapped.ts";
 export type { DifferentiableOp, InputGrads, Op, OutputSpec, Reads, VjpContext } from "./op.ts";
 export * from "./ops/index.ts";

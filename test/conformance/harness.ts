@@ -6,6 +6,7 @@ import {
   type KernelArgs,
   type KernelName,
 } from "../../src/kernels/abi.ts";
+import { decodeBlocks, toHalf } from "../../src/kernels/blocks/index.ts";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createReferenceKernels } from "../../src/kernels/reference/index.ts";
 import { bf16ToNumber, load, numberToBf16 } from "../../src/kernels/reference/storage.ts";
@@ -82,7 +83,8 @@ export function inout(values: ArrayLike<number>, dtype: DType = "f32"): Place {
 
 /** A buffer the kernel must write all of: it starts as huge numbers, which no tolerance lets pass. */
 export function output(n: number, dtype: DType = "f32"): Place {
-  return { role: "out", dtype, values: new Float64Array(n).fill(dtype === "i32" ? 0x7f7f7f7f : 3.2e38) };
+  const start = dtype === "i32" ? 0x7f7f7f7f : dtype === "u8" ? 0xa5 : 3.2e38;
+  return { role: "out", dtype, values: new Float64Array(n).fill(start) };
 }
 
 /** Outputs by argument name; the bytes as well, to tell results apart to the last bit. */
@@ -201,13 +203,29 @@ export function storedBf16({ abs, rel }: Tolerance): Tolerance {
 /** Values from the bytes of a dtype. */
 export function decode(bytes: Uint8Array, dtype: DType): Float64Array {
   const { buffer } = new Uint8Array(bytes);
-  if (dtype === "bf16") return Float64Array.from(new Uint16Array(buffer), bf16ToNumber);
-  return Float64Array.from(dtype === "f32" ? new Float32Array(buffer) : new Int32Array(buffer));
+  switch (dtype) {
+    case "bf16":
+      return Float64Array.from(new Uint16Array(buffer), bf16ToNumber);
+    case "f16":
+      return Float64Array.from(decodeBlocks("f16", new Uint8Array(buffer)));
+    case "u8":
+      return Float64Array.from(new Uint8Array(buffer));
+    default:
+      return Float64Array.from(dtype === "f32" ? new Float32Array(buffer) : new Int32Array(buffer));
+  }
 }
 
 function encode(values: Float64Array, dtype: DType): Uint8Array {
-  if (dtype === "bf16") return new Uint8Array(Uint16Array.from(values, numberToBf16).buffer);
-  return new Uint8Array((dtype === "f32" ? Float32Array.from(values) : Int32Array.from(values)).buffer);
+  switch (dtype) {
+    case "bf16":
+      return new Uint8Array(Uint16Array.from(values, numberToBf16).buffer);
+    case "f16":
+      return new Uint8Array(Uint16Array.from(values, toHalf).buffer);
+    case "u8":
+      return Uint8Array.from(values);
+    default:
+      return new Uint8Array((dtype === "f32" ? Float32Array.from(values) : Int32Array.from(values)).buffer);
+  }
 }
 
 /** The bytes of a storage for `place`: the values start one element past a guard, so that they are not aligned. */

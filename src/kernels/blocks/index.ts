@@ -9,6 +9,7 @@ import {
   type DecodeBlock,
 } from "./formats.ts";
 
+export { decodeE4m3, decodeScaledE4m3 } from "./e4m3.ts";
 export { halfBits, halfTable, toHalf } from "./half.ts";
 export { type BlockFormat, type BlockLayout, blockFormatNames, blockFormats, type DecodeBlock };
 

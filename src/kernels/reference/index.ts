@@ -15,6 +15,7 @@ import { reductions } from "./reduce.ts";
 import { rope } from "./rope.ts";
 import { rowKernels } from "./rows.ts";
 import { f32, type HostStorage, i32 } from "./storage.ts";
+import { storedForms } from "./stored-forms.ts";
 
 /** Every kernel in plain TypeScript. It defines what is correct: computed in double, rounded on store, never
  *  optimised. Works anywhere; slow. */
@@ -25,6 +26,7 @@ export function createReferenceKernels(): Kernels {
     threads: 1,
     run: {
       ...memory,
+      ...storedForms,
       ...elementwise,
       ...reductions,
       ...rowKernels,

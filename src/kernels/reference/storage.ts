@@ -1,5 +1,5 @@
 import { type Buf, bytesOf, type Storage } from "../abi.ts";
-import { decodeBlocks, isBlockFormat } from "../blocks/index.ts";
+import { decodeBlocks, isBlockFormat, toHalf } from "../blocks/index.ts";
 
 /** Host memory: the reference and its tests look inside through `bytes`. */
 export interface HostStorage extends Storage {
@@ -20,6 +20,7 @@ export function load(buf: Buf, n: number): Float64Array {
 /** Writes `values` to `buf`, each rounded once to its dtype: nearest even for floats, toward zero for i32. */
 export function store(buf: Buf, values: Float64Array): void {
   if (buf.dtype === "bf16") words(buf, values.length).set(Uint16Array.from(values, numberToBf16));
+  else if (buf.dtype === "f16") words(buf, values.length).set(Uint16Array.from(values, toHalf));
   else view(buf, values.length).set(values);
 }
 
@@ -47,6 +48,11 @@ export function numberToBf16(value: number): number {
 export function bf16ToNumber(bits: number): number {
   scratch.setUint32(0, bits << 16);
   return scratch.getFloat32(0);
+}
+
+/** The `n` bytes at `buf`, in place. */
+export function u8(buf: Buf, n: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytesIn(buf), buf.offset, n);
 }
 
 function view(buf: Buf, n: number): Float32Array | Int32Array {

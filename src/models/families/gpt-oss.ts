@@ -29,7 +29,7 @@ import {
 } from "../hf-config.ts";
 import { attentionParts, decoderParts, type FileLayout, type FileParts, part } from "../layout.ts";
 import { checkPicks, type MixtureConfig, mustSay } from "../moe-config.ts";
-import { byTurns, fitsMxfp4, mxfp4Stack, reorderedBias, transposedStack } from "../rearranged.ts";
+import { biasByTurns, fitsMxfp4, mxfp4Stack, transposedStack } from "../rearranged.ts";
 import { ropeParametersOf } from "../rope-config.ts";
 
 export interface GptOssConfig extends DecoderConfig, MixtureConfig {
@@ -179,12 +179,11 @@ const gptOssLayout: FileLayout = {
   "layers.#.moe.router.gate.bias": inMlp("router.bias"),
   "layers.#.moe.experts.gateUp": (at, shape) => {
     const file = `model.layers.${at}.mlp.experts.gate_up_proj`;
-    const order = byTurns(shape[1]);
-    const stack = transposedStack(file, shape, "columns for rows, gate and up by turns", order);
-    return withMxfp4(stack, shape[2], () => mxfp4Stack(file, shape, order));
+    const stack = transposedStack(file, shape, "columns for rows, gate and up by turns", 2);
+    return withMxfp4(stack, shape[2], () => mxfp4Stack(file, shape, 2));
   },
   "layers.#.moe.experts.gateUpBias": (at, shape) => [
-    [reorderedBias(`model.layers.${at}.mlp.experts.gate_up_proj_bias`, shape, byTurns(shape[1]))],
+    [biasByTurns(`model.layers.${at}.mlp.experts.gate_up_proj_bias`, shape)],
   ],
   "layers.#.moe.experts.down": (at, shape) => {
     const file = `model.layers.${at}.mlp.experts.down_proj`;

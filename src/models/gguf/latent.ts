@@ -4,9 +4,19 @@
  *
  * H heads, R latent width, N features of a head's plain key, V features of its value.
  */
-import { fromFloat32, type StoredDType, toFloat32 } from "../../formats/index.ts";
+import type { StoredDType } from "../../formats/index.ts";
 import { blockFormatNames } from "../../kernels/blocks/index.ts";
-import type { FileLayout, FilePart, StoredRun } from "../layout.ts";
+import {
+  cast,
+  concat,
+  type DType,
+  gatherRows,
+  permute,
+  reshape,
+  type Tensor,
+  tensor,
+} from "../../tensor/index.ts";
+import type { FileLayout, FilePart } from "../layout.ts";
 
 /** The sizes of the heads. */
 export interface LatentHeads {
@@ -53,24 +63,27 @@ function keysAndValues(block: string, { heads, plain: N, value: V }: LatentHeads
       name: "keys and values of heads",
       dtypes: [readable, readable],
       beside: [{ file: `${block}.attn_v_b.weight`, shape: [heads, V, R], start: 0, size: values }],
-      read: ([k, v]) => {
-        const [k_HRN, v_HVR] = [toFloat32(k.dtype, k.bytes), toFloat32(v.dtype, v.bytes)];
-        const out = new Float32Array(keys + values);
-        for (let h = 0; h < heads; h++) {
-          const at = h * (N + V) * R;
-          for (let n = 0; n < N; n++)
-            for (let r = 0; r < R; r++) out[at + n * R + r] = k_HRN[(h * R + r) * N + n];
-          out.set(v_HVR.subarray(h * V * R, (h + 1) * V * R), at + N * R);
-        }
-        return narrowed(out, k, v);
+      dtype: narrowest,
+      make: ([k, v]) => {
+        const k_HRN = reshape(widened(k, heads * R, N), [heads, R, N]);
+        const v_HVR = reshape(widened(v, heads * V, R), [heads, V, R]);
+        return cast(concat([permute(k_HRN, [0, 2, 1]), v_HVR], 1), narrowest([k.dtype, v.dtype]));
       },
       write: null,
     },
   };
 }
 
-/** As bf16 where nothing is lost by it. */
-function narrowed(values: Float32Array<ArrayBuffer>, k: StoredRun, v: StoredRun): StoredRun {
-  const dtype = k.dtype === "BF16" && v.dtype === "BF16" ? "BF16" : "F32";
-  return { dtype, bytes: fromFloat32(dtype, values) };
+/** bf16 where nothing is lost by it. */
+function narrowest([k, v]: readonly DType[]): DType {
+  return k === "bf16" && v === "bf16" ? "bf16" : "f32";
+}
+
+/** The f32 values of a matrix of any dtype. */
+function widened(x: Tensor, rows: number, columns: number): Tensor {
+  const every = tensor(
+    x.device,
+    Int32Array.from({ length: rows }, (_, row) => row),
+  );
+  return gatherRows(x.view([rows, columns]), every);
 }

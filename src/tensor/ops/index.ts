@@ -18,4 +18,5 @@ export { type RopeOptions, type RopeTable, rope, ropeFrequencies, ropeTable } fr
 export { combineRows, dispatchRows, gatherRows, scatterAddRows } from "./rows.ts";
 export { cast, concat, expand, permute, reshape, slice, transpose } from "./shape.ts";
 export { logSumExp, softmax, takeAlong, topk } from "./softmax.ts";
+export { mxfp4Rows, scaledE4m3 } from "./stored-forms.ts";
 export { swigluExperts } from "./swiglu-experts.ts";

@@ -3,6 +3,7 @@
 import { type Buf, blockOf, weightDTypes } from "../../kernels/abi.ts";
 import { apply } from "../apply.ts";
 import type { Precision } from "../context.ts";
+import { makeTensors } from "../made.ts";
 import { check, checkDtype, checkIds, checkShape, f32, type Op, rowsOf } from "../op.ts";
 import { show, type Tensor } from "../tensor.ts";
 
@@ -66,13 +67,12 @@ const known = new WeakMap<readonly Tensor[], { readonly bufs: readonly Buf[] }>(
 /** The buffers of `weights`, alive every one. */
 function bufsOf(weights: readonly Tensor[]): readonly Buf[] {
   const kept = known.get(weights)?.bufs;
-  if (kept === undefined) {
-    const bufs = weights.map((weight) => weight.buf);
-    known.set(weights, { bufs });
-    return bufs;
-  }
-  for (const weight of weights) weight.buf; // throws where one was freed
-  return kept;
+  // Asking throws where one was freed; one that is made anew is elsewhere.
+  if (kept !== undefined && weights.every((weight, i) => weight.buf === kept[i])) return kept;
+  makeTensors(weights);
+  const bufs = weights.map((weight) => weight.buf);
+  known.set(weights, { bufs });
+  return bufs;
 }
 
 function sizesOf(weights: readonly Tensor[], groups: number): { n: number; k: number } {

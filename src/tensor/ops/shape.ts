@@ -58,9 +58,11 @@ function place({ tensor: { buf }, start }: Strided): Buf {
   return { ...buf, offset: buf.offset + bytesOf(buf.dtype, start) };
 }
 
+const movedDTypes: readonly DType[] = [...plainDTypes, "f16"];
+
 /** to[index] = from[index] for every index of `shape`. */
 function copy(op: string, shape: Shape, from: Strided, to: Strided): void {
-  checkDtype(op, "x", from.tensor, plainDTypes);
+  checkDtype(op, "x", from.tensor, movedDTypes);
   if (sizeOf(shape) === 0) return;
   const { dims, strides } = fourAxes(op, shape, [from.strides, to.strides]);
   const [xStrides, outStrides] = strides;

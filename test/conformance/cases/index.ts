@@ -13,6 +13,7 @@ import { productCases } from "./products.ts";
 import { reduceCases } from "./reduce.ts";
 import { ropeCases } from "./rope.ts";
 import { rowCases } from "./rows.ts";
+import { storedFormCases } from "./stored-forms.ts";
 
 const all: readonly Case[] = [
   ...memoryCases,
@@ -25,6 +26,7 @@ const all: readonly Case[] = [
   ...planCases,
   ...productCases,
   ...linearCases,
+  ...storedFormCases,
   ...attentionCases,
   ...pagedAttentionCases,
   ...adamwCases,

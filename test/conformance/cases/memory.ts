@@ -62,11 +62,13 @@ const layouts: readonly { name: string; dims: Dims; x: Dims; out: Dims }[] = [
   { name: "expand the last axis", dims: [1, 3, 5, 17], x: [0, 5, 1, 0], out: [0, 85, 17, 1] },
   { name: "a slice", dims: [1, 3, 4, 7], x: [0, 50, 10, 1], out: [0, 28, 7, 1] },
   { name: "into a slice", dims: [1, 3, 4, 7], x: [0, 28, 7, 1], out: [0, 50, 10, 1] },
+  { name: "transpose of pairs", dims: [1, 2, 33, 65], x: [0, 1, 2, 66], out: [0, 2145, 65, 1] },
   { name: "many", dims: [3, 1, 257, 130], x: [33410, 0, 1, 257], out: [33410, 0, 130, 1] },
   { name: "one element", dims: [1, 1, 1, 1], x: [0, 0, 0, 0], out: [0, 0, 0, 0] },
 ];
 
-const copies = dtypes.flatMap((dtype) =>
+const moved: readonly DType[] = [...dtypes, "f16"];
+const copies = moved.flatMap((dtype) =>
   layouts.map(({ name, dims, x, out }) =>
     kernelCase(
       "stridedCopy",

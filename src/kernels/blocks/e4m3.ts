@@ -2,7 +2,7 @@
  * Eight-bit floats e4m3 (OFP8 specification 1.0): sign, four bits of exponent biased by 7, three of fraction; no infinities, and NaN
  * where all seven low bits are set. DeepSeek-V3's files hold matrices of them with an f32 scale for every 128 by 128 elements.
  */
-import { fail } from "../errors.ts";
+import { fail } from "../../errors.ts";
 
 const values = Float32Array.from({ length: 256 }, (_, code) => {
   const sign = code & 0x80 ? -1 : 1;

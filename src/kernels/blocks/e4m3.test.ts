@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { decodeE4m3, decodeScaledE4m3 } from "./fp8.ts";
+import { decodeE4m3, decodeScaledE4m3 } from "./e4m3.ts";
 
 interface Golden {
   table: (number | null)[];
@@ -12,7 +12,7 @@ interface Golden {
 }
 
 const golden: Golden = JSON.parse(
-  await readFile(new URL("../../test/golden/formats/fp8.json", import.meta.url), "utf8"),
+  await readFile(new URL("../../../test/golden/formats/fp8.json", import.meta.url), "utf8"),
 );
 
 test("every e4m3 code has PyTorch's value", () => {
