@@ -1,12 +1,12 @@
 import { fail } from "../errors.ts";
-import { bytesOf, type Storage } from "../kernels/abi.ts";
+import { bytesOf } from "../kernels/abi.ts";
 import { type MoeLayer, picksOf, type Route } from "../moe/index.ts";
-import { context, type Device, scope, type Tap, type Tensor } from "../tensor/index.ts";
+import { context, type Device, MadeTensor, scope, type Tap, type Tensor } from "../tensor/index.ts";
 
 /**
- * Experts of a model wider than memory. The weights are mapped, so that any may be used at any time; the cache decides which of
- * them stay: an expert is asked for whole before its layer runs, then those that the next layer will likely choose, and beyond the
- * budget those unused for longest leave. It changes no result.
+ * Experts of a model wider than memory. The weights are mapped, or made of what is mapped, so that any may be used at any time; the
+ * cache decides which of them stay: an expert is asked for whole before its layer runs, then those that the next layer will likely
+ * choose, and beyond the budget those unused for longest leave. It changes no result.
  *
  * The prediction is the next layer's router on this layer's input, which a residual stream changes little from one layer
  * to the next (Eliseev & Mazur 2023, "Fast inference of mixture-of-experts language models with offloading"). Where it is too often
@@ -22,15 +22,19 @@ export interface ExpertCacheFigures {
   readonly hits: number;
   /** Hits that were there because the layer before had foreseen them. */
   readonly foreseen: number;
-  /** Bytes that were not there when they were asked for or run, and bytes in the cache now. */
+  /** Bytes of files that were not there when they were asked for or run, and bytes in the cache now. */
   readonly bytesRead: number;
   readonly bytesHeld: number;
 }
 
-/** Where one expert's weights lie. */
+/** One expert's weights. */
 interface Expert {
-  readonly ranges: readonly { readonly storage: Storage; readonly offset: number; readonly length: number }[];
+  /** Each lies in a mapped file, or is made of what does. */
+  readonly pieces: readonly Tensor[];
+  /** That it takes in memory. */
   readonly bytes: number;
+  /** That are read for it. */
+  readonly fileBytes: number;
   /** It was asked for before anyone needed it, and has not been used since. */
   foreseen: boolean;
 }
@@ -62,7 +66,7 @@ export class ExpertCache {
   private readonly counts = { used: 0, hits: 0, foreseen: 0, bytesRead: 0, bytesHeld: 0 };
 
   /**
-   * For the mixture layers of a model whose experts are mapped; `budget` in bytes. Errors: "kernels" where they are not mapped, "usage"
+   * For the mixture layers of a model whose experts are mapped or made of what is; `budget` in bytes. Errors: "kernels" where they are not mapped, "usage"
    * for a budget that does not hold the experts of one token in one layer.
    */
   constructor(layers: readonly MoeLayer[], device: Device, budget: number) {
@@ -79,6 +83,9 @@ export class ExpertCache {
           `an expert cache of ${budget} bytes: one token's ${picks} experts in layer ${router.layer} take ${picks * first.bytes}`,
         );
     }
+    // What was made before is not among the held.
+    for (const experts of this.experts.values())
+      for (const expert of experts) for (const piece of expert.pieces) if (piece instanceof MadeTensor) piece.letGo();
   }
 
   get figures(): ExpertCacheFigures {
@@ -104,7 +111,10 @@ export class ExpertCache {
     const experts = this.experts.get(layer)!;
     const chosen = this.chosen(route);
     this.judge(layer, chosen);
-    for (const expert of this.passing) if (!this.held.has(expert)) this.advise(expert, "done");
+    for (const expert of this.passing) {
+      this.keep(expert, true);
+      if (!this.held.has(expert)) this.advise(expert, "done");
+    }
     this.passing.clear();
     let room = this.budget;
     for (const id of [...chosen].sort((a, b) => a - b)) {
@@ -119,10 +129,11 @@ export class ExpertCache {
       if (room >= 0) this.hold(expert);
       else {
         this.passing.add(expert);
-        if (!this.held.has(expert)) this.counts.bytesRead += expert.bytes;
+        if (!this.held.has(expert)) this.counts.bytesRead += expert.fileBytes;
       }
     }
     this.shrink();
+    for (const expert of this.passing) this.keep(expert, this.held.has(expert));
     return room;
   }
 
@@ -169,9 +180,10 @@ export class ExpertCache {
 
   /** Makes it the last to leave; asks for it where it is not there. */
   private hold(expert: Expert): void {
+    this.keep(expert, true);
     if (!this.held.delete(expert)) {
       this.advise(expert, "soon");
-      this.counts.bytesRead += expert.bytes;
+      this.counts.bytesRead += expert.fileBytes;
       this.counts.bytesHeld += expert.bytes;
     }
     this.held.add(expert);
@@ -187,32 +199,47 @@ export class ExpertCache {
     }
   }
 
-  private advise({ ranges }: Expert, when: "soon" | "done"): void {
-    for (const { storage, offset, length } of ranges)
-      this.device.kernels.mapping!.advise(storage, offset, length, when);
+  private advise({ pieces }: Expert, when: "soon" | "done"): void {
+    for (const piece of pieces) {
+      if (!(piece instanceof MadeTensor)) {
+        const { storage, offset, dtype } = piece.buf;
+        this.device.kernels.mapping!.advise(storage, offset, bytesOf(dtype, piece.size), when);
+      } else if (!piece.there) piece.advise(when);
+      else if (when === "done") piece.letGo();
+    }
+  }
+
+  /** Whether what is made for it stays once its layer has run. */
+  private keep({ pieces }: Expert, stays: boolean): void {
+    for (const piece of pieces) if (piece instanceof MadeTensor) piece.passing = !stays;
   }
 }
 
-/** Where each expert of a layer lies. */
+/** The experts of a layer. */
 function expertsOf({ router, experts }: MoeLayer): readonly Expert[] {
   const { count } = experts;
-  const ranges: Expert["ranges"][number][][] = Array.from({ length: count }, () => []);
+  const own: Tensor[][] = Array.from({ length: count }, () => []);
   for (const [name, { pieces, shape }] of experts.tensors()) {
     if (shape.length < 3) continue; // an offset an expert: small, and in memory
-    if (pieces === null || !pieces.every((piece) => piece.mapped))
+    if (pieces === null || !pieces.every((piece) => piece.mapped || piece instanceof MadeTensor))
       return fail(
         "kernels",
         `an expert cache: ${name} of layer ${router.layer} is held in memory, not mapped from a file`,
         "it takes the native kernels and weights that are used as they are stored",
       );
     const each = pieces.length / count;
-    pieces.forEach(({ buf, size }, i) => {
-      ranges[Math.floor(i / each)]!.push({ ...buf, length: bytesOf(buf.dtype, size) });
-    });
+    for (const [i, piece] of pieces.entries()) own[Math.floor(i / each)]!.push(piece);
   }
-  return ranges.map((own) => ({
-    ranges: own,
-    bytes: own.reduce((sum, { length }) => sum + length, 0),
+  return own.map((pieces) => ({
+    pieces,
+    bytes: sum(pieces, ({ dtype, size }) => bytesOf(dtype, size)),
+    fileBytes: sum(pieces, (piece) =>
+      piece instanceof MadeTensor ? piece.sourceBytes : bytesOf(piece.dtype, piece.size),
+    ),
     foreseen: false,
   }));
+}
+
+function sum(pieces: readonly Tensor[], bytes: (piece: Tensor) => number): number {
+  return pieces.reduce((total, piece) => total + bytes(piece), 0);
 }
