@@ -10,7 +10,7 @@ import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { type Decoder, loadModel, MixtralModel, saveModel } from "../models/index.ts";
 import { type MoeLayer, parseRoutingSpec, type TokenRoute } from "../moe/index.ts";
 import { materialise } from "../nn/index.ts";
-import { context, Device, type Tap, tensor } from "../tensor/index.ts";
+import { byteLength, context, Device, MadeTensor, scope, type Tap, tensor } from "../tensor/index.ts";
 import { ExpertCache } from "./expert-cache.ts";
 import { generate } from "./generate.ts";
 
@@ -124,6 +124,78 @@ describe.skipIf(kernels === null)("an expert cache", () => {
     // The same again: whatever was used is there.
     expect(cache.figures.bytesRead).toBe(bytesRead);
     expect(cache.figures.hits - hits).toBe(cache.figures.used - used);
+    model.dispose();
+  });
+
+  test.each(["gpt-oss-mxfp4", "gpt-oss", "llama4-top2-tied"])(
+    "%s: experts that are made leave and are made again",
+    async (name) => {
+      const device = new Device(kernels!);
+      const model = await loadModel(`${folder}/../models/${name}`, device);
+      const layers = layersOf(model);
+      const experts = layers.flatMap(({ experts }) =>
+        [...experts.tensors()].flatMap(([, { pieces, shape }]) => (shape.length === 3 ? pieces! : [])),
+      ) as MadeTensor[];
+      const bytesOf = (pieces: readonly MadeTensor[]): number =>
+        pieces.reduce((sum, { shape, dtype }) => sum + byteLength(shape, dtype), 0);
+      const there = (): number => bytesOf(experts.filter((piece) => piece.there));
+      const all = bytesOf(experts);
+      const [{ experts: first, router }] = layers;
+      const expert = all / layers.length / first.count;
+      const picks = 2;
+      const plain = await continued(model, () => {});
+      expect(there()).toBeLessThanOrEqual(all);
+      for (const budget of [picks * expert, (picks + 1) * expert, all]) {
+        const cache = new ExpertCache(layers, device, budget);
+        expect(there()).toBe(0);
+        let most = 0;
+        const tap: Tap = (name, layer, value) => {
+          cache.tap(name, layer, value);
+          if (layer !== router.layer || name === "moe.input") most = Math.max(most, there());
+        };
+        expect(await continued(model, tap)).toEqual(plain);
+        const { bytesRead, bytesHeld, used, hits } = cache.figures;
+        expect(most).toBeLessThanOrEqual(budget);
+        expect(most).toBeGreaterThan(0);
+        expect(bytesHeld).toBeLessThanOrEqual(budget);
+        if (budget < all) expect(bytesRead).toBeGreaterThan(bytesHeld);
+        else expect(bytesRead).toBeLessThanOrEqual(bytesOf(experts));
+        expect(hits).toBeLessThan(used);
+      }
+      model.dispose();
+    },
+  );
+
+  test("of a prompt that takes more experts than it holds, those that pass are made one by one", async () => {
+    const device = new Device(kernels!);
+    const model = await loadModel(`${folder}/../models/gpt-oss-mxfp4`, device);
+    const layers = layersOf(model);
+    const ids = tensor(
+      device,
+      Int32Array.from({ length: 40 }, (_, i) => (7 * i) % 96),
+      [1, 40],
+    );
+    const logits = async (tap: Tap): Promise<ArrayLike<number>> => {
+      const out = scope(() => model.forward(ids, context({ tap })).logits_TV);
+      const values = await out.data();
+      out.dispose();
+      return values;
+    };
+    const plain = await logits(() => {});
+    const pieces = layers.flatMap(({ experts }) =>
+      [...experts.tensors()].flatMap(([, parameter]) => (parameter.pieces ?? []) as MadeTensor[]),
+    );
+    const made = pieces.filter((piece) => piece instanceof MadeTensor);
+    const [layer] = layers;
+    const own = made.slice(0, made.length / layers.length);
+    const whole = own.reduce((sum, { shape, dtype }) => sum + byteLength(shape, dtype), 0);
+    const budget = (2 * whole) / layer.experts.count;
+    const cache = new ExpertCache(layers, device, budget);
+    expect(await logits(cache.tap)).toEqual(plain);
+    expect(cache.figures.used).toBe(layers.length * layer.experts.count); // all four of each layer
+    const there = made.filter((piece) => piece.there);
+    expect(there.reduce((sum, { shape, dtype }) => sum + byteLength(shape, dtype), 0)).toBe(budget);
+    ids.dispose();
     model.dispose();
   });
 

@@ -85,7 +85,8 @@ export class ExpertCache {
     }
     // What was made before is not among the held.
     for (const experts of this.experts.values())
-      for (const expert of experts) for (const piece of expert.pieces) if (piece instanceof MadeTensor) piece.letGo();
+      for (const expert of experts)
+        for (const piece of expert.pieces) if (piece instanceof MadeTensor) piece.letGo();
   }
 
   get figures(): ExpertCacheFigures {
@@ -225,7 +226,7 @@ function expertsOf({ router, experts }: MoeLayer): readonly Expert[] {
       return fail(
         "kernels",
         `an expert cache: ${name} of layer ${router.layer} is held in memory, not mapped from a file`,
-        "it takes the native kernels and weights that are used as they are stored",
+        "it takes the native kernels, and a model loaded as it is stored",
       );
     const each = pieces.length / count;
     for (const [i, piece] of pieces.entries()) own[Math.floor(i / each)]!.push(piece);

@@ -6,6 +6,7 @@
  * T rows, B sequences, M pages each.
  */
 import type { Decoder } from "../models/index.ts";
+import type { Parameter } from "../nn/index.ts";
 import {
   type Context,
   type Device,
@@ -57,12 +58,15 @@ export class Stepper {
   /** By what makes steps different; longest unused first. */
   private readonly recorded = new Map<string, Step>();
   private failures = 0;
+  /** Those with pieces that are made when they are needed, as a step that is done again does not. */
+  private partial: readonly Parameter[];
 
   constructor(model: Decoder, cache: PagedCache, ctx: Context) {
     this.model = model;
     this.cache = cache;
     this.ctx = ctx;
     this.device = deviceOf(model);
+    this.partial = [...model.tensors()].map(([, parameter]) => parameter);
   }
 
   /** Runs the rows of each sequence, in their order; a result for each request that is sampled from. */
@@ -85,13 +89,16 @@ export class Stepper {
     for (const key of [...this.recorded.keys()]) this.forget(key);
   }
 
-  /** Whether the step comes again: a token of each request, and nothing that JavaScript has to see or decide. */
+  /** Whether the step comes again: a token of each request, and nothing that JavaScript has to see, decide or make. */
   private repeats(rows: readonly StepRows[]): boolean {
-    return (
-      this.failures < mostFailures &&
-      this.ctx.tap === untapped &&
-      rows.every(({ ids, sampled, labels, experts }) => ids.length === 1 && sampled && !labels && !experts)
-    );
+    if (
+      this.failures >= mostFailures ||
+      this.ctx.tap !== untapped ||
+      !rows.every(({ ids, sampled, labels, experts }) => ids.length === 1 && sampled && !labels && !experts)
+    )
+      return false;
+    this.partial = this.partial.filter((parameter) => parameter.isPartial);
+    return this.partial.length === 0;
   }
 
   private again(work: StepWork): Step {

@@ -19,6 +19,7 @@ export class Parameter {
   readonly decay: boolean;
   private bound: readonly Tensor[] = [];
   private trained = false;
+  /** Whether any of its pieces is made when it is needed. */
   private onDemand = false;
   private readonly made = new Map<string, Tensor>();
 
@@ -55,9 +56,9 @@ export class Parameter {
     return this.trained || this.bound.length === 0 ? null : this.bound;
   }
 
-  /** Whether any of its pieces is made when it is needed. */
-  get isMade(): boolean {
-    return this.onDemand;
+  /** Whether it has pieces that are not in memory yet and are made when they are needed. */
+  get isPartial(): boolean {
+    return this.onDemand && this.bound.some((piece) => piece instanceof MadeTensor && !piece.there);
   }
 
   /**

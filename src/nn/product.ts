@@ -34,10 +34,8 @@ export function projectGroups(
 ): Tensor {
   const { pieces } = weight_ENK;
   if (!pieces) return groupedMatmul(x_RK, weight_ENK.value, offsets_E1, { transW: true, precision });
-  const [groups] = weight_ENK.shape;
-  if (weight_ENK.isMade && pieces.some((piece) => piece instanceof MadeTensor && !piece.there))
-    return projectMade(x_RK, weight_ENK, offsets_E1, precision);
-  return linear(x_RK, pieces, { offsets: offsets_E1, groups, precision });
+  if (weight_ENK.isPartial) return projectMade(x_RK, weight_ENK, offsets_E1, precision);
+  return linear(x_RK, pieces, { offsets: offsets_E1, groups: weight_ENK.shape[0], precision });
 }
 
 /**

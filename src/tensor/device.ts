@@ -135,6 +135,11 @@ export class Device {
     }
   }
 
+  /** Says that work under way does what is done once: it gives no replay. */
+  once(): void {
+    this.recording?.dispose();
+  }
+
   resetPeak(): void {
     this.memory.peak = this.memory.live;
   }

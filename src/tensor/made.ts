@@ -89,6 +89,7 @@ const nowhere: Block = {
   bytes: 0,
   references: Number.POSITIVE_INFINITY,
   mapped: false,
+  maker: null,
   hostRange: emptyRange,
 };
 
@@ -96,18 +97,21 @@ const nowhere: Block = {
 export function makeTensors(tensors: readonly Tensor[]): void {
   const missing = tensors.filter((one): one is MadeTensor => one instanceof MadeTensor && !one.there);
   if (missing.length === 0) return;
+  const [{ device }] = missing;
+  device.once();
   for (const one of missing) one.advise("soon");
+  let name = missing[0].name;
   try {
-    for (const one of missing) one.make();
-    missing[0].device.kernels.finish();
+    for (const one of missing) {
+      ({ name } = one);
+      one.make();
+    }
+    device.kernels.finish();
   } catch (error) {
     for (const one of missing) one.letGo();
     if (!(error instanceof ConclaveError)) throw error;
-    const others = missing.length > 1 ? ` and ${missing.length - 1} more` : "";
-    throw new ConclaveError(error.code, `making ${missing[0].name}${others}: ${error.message}`, {
-      remedy: error.remedy,
-      cause: error,
-    });
+    const { code, message, remedy } = error;
+    throw new ConclaveError(code, `making ${name}: ${message}`, { remedy, cause: error });
   }
   for (const one of missing) one.advise("done");
 }
