@@ -45,12 +45,12 @@ CV_INLINE vi pairs(vi a, vi b, int8_t) {
 template <class T, int kEach, bool kLifted, int kRows>
 [[gnu::noinline]] static void multiply_blocks(int64_t parts, const Rounded<T>& x, int taken, const uint8_t* b, const float* from,
                                               float* c) {
-  typedef int16_t vs __attribute__((vector_size(CV_WIDTH * 4)));
+  typedef uint16_t vus __attribute__((vector_size(CV_WIDTH * 4)));  // sums that need not fit on their way wrap around
   constexpr int kUnits = kEach * sizeof(T) / 4;
-  const vs ones = (int16_t)1 - vs{}, lift = (int16_t)taken - vs{};
+  const vus ones = (uint16_t)1 - vus{}, lift = (uint16_t)taken - vus{};
   auto splat4 = [](const void* p) { return splati(load_bytes<int32_t>(p)); };
   auto add = [](vi sum, vi w, vi x) {
-    if constexpr (sizeof(T) == 1) return (vi)((vs)sum + (vs)pairs(w, x, T()));
+    if constexpr (sizeof(T) == 1) return (vi)((vus)sum + (vus)pairs(w, x, T()));
     else return sum + pairs(w, x, T());
   };
   auto whole = [&](vi sum) { return __builtin_convertvector(sizeof(T) == 1 ? pairs(sum, (vi)ones, int16_t()) : sum, vf); };
@@ -61,7 +61,7 @@ template <class T, int kEach, bool kLifted, int kRows>
     CV_UNROLL for (int s = 0; s < 32 / kEach; s++) {
       vi low[kRows], high[kRows];
       CV_UNROLL for (int i = 0; i < kRows; i++) {
-        low[i] = high[i] = kLifted ? (vi)((vs)splat4(lanes + i * row32 * (64 / kEach)) * lift) : vi{};
+        low[i] = high[i] = kLifted ? (vi)((vus)splat4(lanes + i * row32 * (64 / kEach)) * lift) : vi{};
       }
       const float* scales = (const float*)b;
       b += NR * 4;
