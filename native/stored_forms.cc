@@ -6,19 +6,13 @@
 namespace CV_ISA {
 namespace stored_forms_ {
 
-// Byte i of the lower half of x to byte 2i.
-CV_INLINE uint64_t spread(uint64_t x) {
-  x = (x | x << 16) & 0x0000ffff0000ffff;
-  return (x | x << 8) & 0x00ff00ff00ff00ff;
-}
-
 // A block's 16 bytes: from elements 2i and 2i + 1 in one to elements i and i + 16.
 CV_INLINE void repack(const uint8_t* from, uint8_t* to) {
-  constexpr uint64_t kLow = 0x0f0f0f0f0f0f0f0f;
-  const uint64_t first = load_bytes<uint64_t>(from), second = load_bytes<uint64_t>(from + 8);
-  const uint64_t even = (first & kLow) | (second & kLow) << 4, odd = (first >> 4 & kLow) | (second & ~kLow);
-  const uint64_t out[2] = {spread((uint32_t)even) | spread((uint32_t)odd) << 8, spread(even >> 32) | spread(odd >> 32) << 8};
-  memcpy(to, out, 16);
+  const u8x16 v = load_bytes<u8x16>(from), even = v & 15, odd = v >> 4;
+  const u8x16 first = __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const u8x16 second = __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const u8x16 out = first | second << 4;
+  memcpy(to, &out, 16);
 }
 
 // The number that e4m3 bits stand for: sign, four bits of exponent biased by 7, three of fraction; all seven low bits: NaN.

@@ -1,7 +1,15 @@
 import { fail } from "../errors.ts";
 import { bytesOf } from "../kernels/abi.ts";
 import { type MoeLayer, picksOf, type Route } from "../moe/index.ts";
-import { context, type Device, MadeTensor, scope, type Tap, type Tensor } from "../tensor/index.ts";
+import {
+  context,
+  type Device,
+  MadeTensor,
+  makeTensors,
+  scope,
+  type Tap,
+  type Tensor,
+} from "../tensor/index.ts";
 
 /**
  * Experts of a model wider than memory. The weights are mapped, or made of what is mapped, so that any may be used at any time; the
@@ -135,6 +143,7 @@ export class ExpertCache {
     }
     this.shrink();
     for (const expert of this.passing) this.keep(expert, this.held.has(expert));
+    makeTensors([...chosen].flatMap((id) => (this.passing.has(experts[id]!) ? [] : experts[id]!.pieces)));
     return room;
   }
 

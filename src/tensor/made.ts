@@ -23,6 +23,8 @@ export class MadeTensor extends Tensor {
   passing = false;
   private readonly recipe: Recipe;
   private made: Tensor | null = null;
+  /** What it is made of was asked for, and has not left since. */
+  private asked = false;
 
   constructor(device: Device, shape: Shape, dtype: DType, recipe: Recipe) {
     super(device, nowhere, 0, shape, dtype);
@@ -53,6 +55,8 @@ export class MadeTensor extends Tensor {
 
   /** Asks for what it is made of to be read soon, or lets that leave memory. */
   advise(when: "soon" | "done"): void {
+    if (when === "soon" && this.asked) return;
+    this.asked = when === "soon";
     const { mapping } = this.device.kernels;
     for (const { mapped, buf, size } of this.recipe.sources)
       if (mapped) mapping?.advise(buf.storage, buf.offset, bytesOf(buf.dtype, size), when);
