@@ -1,9 +1,9 @@
 import { fail } from "../errors.ts";
 import { type Module, type NamedParameter, within } from "../nn/module.ts";
-import { type Context, matmul, reshape, type Tensor, tensor } from "../tensor/index.ts";
+import { type Context, matmul, reshape, type Tensor } from "../tensor/index.ts";
 import { type LossSpec, misfitOf, noLosses, type RouteLosses, routeLosses } from "./balance.ts";
 import type { Experts } from "./experts.ts";
-import { combine, dispatch, placeWeights, planRows, weighRows } from "./plan.ts";
+import { combine, dispatch, evenOffsets, placeWeights, planRows, weighRows } from "./plan.ts";
 import type { Route, SoftRoute } from "./route.ts";
 import { type RouteOptions, Router } from "./router.ts";
 import type { SharedExpert } from "./shared.ts";
@@ -92,9 +92,8 @@ export function applyExperts(experts: Experts, x_TD: Tensor, route: Route, conte
 function mixSlots(experts: Experts, x_TD: Tensor, route: SoftRoute, context: Context): Tensor {
   const { dispatch_TN, combine_TN, spec } = route;
   const slots = dispatch_TN.shape[1] / spec.experts;
-  const offsets_E1 = Int32Array.from({ length: spec.experts + 1 }, (_, e) => e * slots);
   const { precision } = context;
   const x_ND = matmul(dispatch_TN, x_TD, { transA: true, precision });
-  const y_ND = experts.forward(x_ND, tensor(x_TD.device, offsets_E1), context);
+  const y_ND = experts.forward(x_ND, evenOffsets(x_TD.device, spec.experts, slots), context);
   return matmul(combine_TN, y_ND, { precision });
 }

@@ -1,13 +1,14 @@
 import { fail } from "../errors.ts";
 import {
   combineRows,
+  constant,
+  type Device,
   dispatchRows,
   empty,
   mul,
   reshape,
   type Tensor,
   takeAlong,
-  tensor,
   transpose,
   withoutTape,
 } from "../tensor/index.ts";
@@ -98,12 +99,18 @@ function sortPlaces(ids_TK: Tensor, experts: number): Plan {
   return { offsets_E1, token_R, row_TK };
 }
 
+/** i32 [E+1]: each expert owns as many rows. */
+export function evenOffsets(device: Device, experts: number, rows: number): Tensor {
+  return constant(device, `offsets: ${rows} rows of each of ${experts}`, () =>
+    Int32Array.from({ length: experts + 1 }, (_, e) => e * rows),
+  );
+}
+
 /** Expert choice needs no sorting: expert e's C tokens are its rows. */
 function planChosen({ chosen_EC, row_TE, capacity }: ExpertRoute): Plan {
   const [experts] = chosen_EC.shape;
-  const offsets = Int32Array.from({ length: experts + 1 }, (_, e) => e * capacity);
   return {
-    offsets_E1: tensor(chosen_EC.device, offsets),
+    offsets_E1: evenOffsets(chosen_EC.device, experts, capacity),
     token_R: reshape(chosen_EC, [chosen_EC.size]),
     row_TK: row_TE,
   };

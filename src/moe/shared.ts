@@ -1,8 +1,9 @@
 import { fail } from "../errors.ts";
 import { type Module, type NamedParameter, Parameter, within } from "../nn/module.ts";
 import { project } from "../nn/product.ts";
-import { add, type Context, mul, sigmoid, type Tensor, tensor } from "../tensor/index.ts";
+import { add, type Context, mul, sigmoid, type Tensor } from "../tensor/index.ts";
 import type { Experts } from "./experts.ts";
+import { evenOffsets } from "./plan.ts";
 
 export interface SharedExpertOptions {
   /** A stack of one; several shared experts are one whose hidden width is their sum. */
@@ -37,7 +38,7 @@ export class SharedExpert implements Module {
 
   /** Adds its output for x_TD to y_TD. */
   addTo(y_TD: Tensor, x_TD: Tensor, context: Context): Tensor {
-    const allRows = tensor(x_TD.device, Int32Array.of(0, x_TD.shape[0]));
+    const allRows = evenOffsets(x_TD.device, 1, x_TD.shape[0]);
     const shared_TD = this.expert.forward(x_TD, allRows, context);
     if (!this.gate_1D) return add(y_TD, shared_TD);
     const open_T1 = sigmoid(project(x_TD, this.gate_1D, "f32"));

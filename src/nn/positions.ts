@@ -1,4 +1,4 @@
-import { type Device, keep, type Tensor, tensor, withoutTape } from "../tensor/index.ts";
+import { constant, type Device, keep, type Tensor, withoutTape } from "../tensor/index.ts";
 
 /**
  * Where the tokens of one forward pass stand: B sequences of S tokens each, or with a cache T tokens of any sequences as one
@@ -15,8 +15,10 @@ export interface Sequence {
 
 /** B sequences of S tokens, all from position `start` on. */
 export function consecutive(device: Device, batch: number, length: number, start = 0): Sequence {
-  const positions = Int32Array.from({ length: batch * length }, (_, t) => start + (t % length));
-  return { batch, length, position_T: tensor(device, positions), end: start + length };
+  const position_T = constant(device, `positions: ${batch} x ${length} from ${start}`, () =>
+    Int32Array.from({ length: batch * length }, (_, t) => start + (t % length)),
+  );
+  return { batch, length, position_T, end: start + length };
 }
 
 /** The fewest positions a table is made for. */

@@ -1,5 +1,6 @@
 export type { DType } from "../kernels/abi.ts";
 export { apply, applyAll } from "./apply.ts";
+export { constant } from "./constant.ts";
 export { type Context, context, type Precision, type Tap, untapped } from "./context.ts";
 export { type Block, byteLength, Device, type MemoryFigures, sizeOf } from "./device.ts";
 export { MadeTensor, makeTensors, type Recipe } from "./made.ts";
