@@ -24,6 +24,11 @@ export class Replay {
     return !this.ended;
   }
 
+  /** What it holds besides results. */
+  get bytes(): number {
+    return this.pool.bytes;
+  }
+
   /** Does the work again. Errors: "state" where it is not usable. */
   run(): void {
     const recording = this.recording ?? fail("state", "replay: something that it uses was freed");

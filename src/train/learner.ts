@@ -22,13 +22,13 @@ import {
   scope,
   Tape,
   type Tensor,
-  tensor,
 } from "../tensor/index.ts";
 import type { TrainConfig } from "./config.ts";
 import { type Batch, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
 import { nonFinitePlace } from "./diagnose.ts";
 import type { StepRecord } from "./events.ts";
 import { AdamW } from "./optimizer.ts";
+import { type BatchTensors, batchTensors, RepeatedPass } from "./repeated-pass.ts";
 import { learningRate } from "./schedule.ts";
 
 /** A step whose loss or gradient is not a number. The weights are still those before it. */
@@ -40,6 +40,11 @@ interface Losses {
   /** With the routers' losses: what is minimised. */
   readonly total: Tensor;
   readonly routes: readonly RouteLoad[];
+}
+
+/** With the gradients in the arena. */
+interface Pass extends Losses {
+  readonly squaredNorm: Tensor;
 }
 
 interface RouteLoad {
@@ -55,6 +60,7 @@ export class Learner {
   private readonly config: TrainConfig;
   private readonly corpus: TokenCorpus;
   private readonly device: Device;
+  private readonly pass: RepeatedPass<Pass>;
 
   /** Gives `model` memory on `device` and its first weights. */
   constructor(model: Decoder, config: TrainConfig, corpus: TokenCorpus, device: Device) {
@@ -62,18 +68,23 @@ export class Learner {
     this.config = config;
     this.corpus = corpus;
     this.device = device;
+    this.pass = new RepeatedPass(device, disposePass);
     this.optimizer = new AdamW(materialise(model, device, config.seed), config.optimizer);
   }
 
   /** Does step `step` (from 1) and returns its figures. Throws {@link Divergence} before any weight is touched. */
   async step(step: number): Promise<StepRecord> {
     const { config, optimizer } = this;
-    const pass = scope(() => {
-      const tape = new Tape();
-      const losses = tape.run(() => this.lossesOf(this.batchOf(step), this.contextOf(step)));
-      tape.backward(losses.total);
-      return { ...losses, squaredNorm: optimizer.squaredNorm() };
-    });
+    const host = this.batchOf(step);
+    const pass = this.pass.run(host, (batch) =>
+      scope(() => {
+        optimizer.arena.clearGradients();
+        const tape = new Tape();
+        const losses = tape.run(() => this.lossesOf(batch, host, this.contextOf(step)));
+        tape.backward(losses.total);
+        return { ...losses, squaredNorm: optimizer.squaredNorm() };
+      }),
+    );
     const loss = await pass.loss.item();
     const gradNorm = Math.sqrt(await pass.squaredNorm.item());
     if (!Number.isFinite(loss)) throw await this.divergence(step, `the loss is ${loss}`);
@@ -88,12 +99,13 @@ export class Learner {
     });
     const figures = await Promise.all(pass.routes.map(({ measure }) => routeFigures(measure)));
     const losses = await meanParts(pass.routes.map((route) => route.losses));
-    dispose(pass, pass.squaredNorm);
+    this.pass.release(pass);
     return { step, loss, lr, gradNorm, losses, layers: figures.map((layer) => layerFigures([layer])) };
   }
 
   /** Gives the memory of weights and optimizer back. */
   dispose(): void {
+    this.pass.dispose();
     this.optimizer.arena.dispose();
     this.optimizer.dispose();
   }
@@ -103,12 +115,11 @@ export class Learner {
     return context({ training: true, precision, random: (stream) => new Random(seed, stream, step) });
   }
 
-  private lossesOf(batch: Batch, ctx: Context): Losses {
-    const ids_BS = tensor(this.device, batch.inputs, [batch.batch, batch.sequence]);
+  private lossesOf({ ids_BS, targets_T }: BatchTensors, host: Batch, ctx: Context): Losses {
     const { logits_TV, moe } = this.model.forward(ids_BS, ctx, {
-      labels: labelsOf(batch, this.corpus.train),
+      labels: labelsOf(host, this.corpus.train),
     });
-    const loss = mean(crossEntropy(logits_TV, tensor(this.device, batch.targets)));
+    const loss = mean(crossEntropy(logits_TV, targets_T));
     let total = loss;
     const routes = moe.map(({ route, losses }) => {
       // A mean over layers, so that a coefficient means the same at any depth.
@@ -124,8 +135,9 @@ export class Learner {
 
   /** `what` is not finite at `step`: with the place, if a forward pass on the step's batch or the gradient shows it. */
   async divergence(step: number, what: string): Promise<Divergence> {
+    const host = this.batchOf(step);
     const place = await nonFinitePlace(
-      (ctx) => this.lossesOf(this.batchOf(step), ctx),
+      (ctx) => this.lossesOf(batchTensors(this.device, host), host, ctx),
       this.contextOf(step),
       this.optimizer.arena,
     );
@@ -147,7 +159,7 @@ async function meanParts(layers: readonly RouteLosses[]): Promise<Partial<Record
   return means;
 }
 
-function dispose({ loss, total, routes }: Losses, squaredNorm: Tensor): void {
+function disposePass({ loss, total, routes, squaredNorm }: Pass): void {
   const ofRoutes = routes.flatMap(({ measure, counts_E, losses }) => [
     measure.packed,
     counts_E,

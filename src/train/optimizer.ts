@@ -32,7 +32,7 @@ export class AdamW {
     return sumSquares(this.arena.grads);
   }
 
-  /** Update `step` (from 1) with what the gradients hold, after clipping; they are cleared for the next one. */
+  /** Update `step` (from 1) with what the gradients hold, after clipping. They stay until they are cleared for the next pass. */
   update(step: number, lr: number, squaredNorm: Tensor): void {
     const { values, grads, decayed } = this.arena;
     const { betas, eps, decay, clip } = this.options;
@@ -41,7 +41,6 @@ export class AdamW {
       const state = { values, grads, m: this.m, v: this.v, gradScale, decayed, step };
       adamwStep({ ...state, lr, beta1: betas[0], beta2: betas[1], eps, decay });
     });
-    this.arena.clearGradients();
   }
 
   /** Gives the optimizer's own memory back. */
