@@ -47,6 +47,11 @@ test("a folder, a file, a cached name, and one file of a cached name", async () 
   await expect(resolveModel(join(root, "folder"))).rejects.toThrow(
     "folder holds neither config.json nor a GGUF model",
   );
+  await put("stopped/run.json");
+  await expect(resolveModel(join(root, "stopped"))).rejects.toMatchObject({
+    message: expect.stringContaining("a run that has not ended"),
+    remedy: expect.stringMatching(/train --resume .*stopped/),
+  });
   await put("folder/Model-Q4.GGUF");
   expect(await resolveModel(join(root, "folder"))).toBe(join(root, "folder/Model-Q4.GGUF"));
 

@@ -52,7 +52,14 @@ async function modelIn(path: string, argument: string): Promise<string> {
     );
   }
   if (await pathExists(join(path, "config.json"))) return path;
-  const files = (await listFolder(path)).filter(isGgufPath);
+  const names = await listFolder(path);
+  if (names.includes("run.json"))
+    fail(
+      "file-missing",
+      `${argument} holds a run that has not ended, and no model yet`,
+      `go on with: ${commandLine("train", "--resume", argument)}`,
+    );
+  const files = names.filter(isGgufPath);
   const models = files.filter((name) => !laterPart.test(name));
   if (models.length === 0)
     fail(
