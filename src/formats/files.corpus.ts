@@ -75,6 +75,7 @@ async function namePaths(paths: readonly string[]): Promise<{ domain: string; pa
     paths.map(async (given) => {
       const equals = given.indexOf("=");
       if (equals > 0 && !(await pathExists(given))) {
+        if (equals === given.length - 1) fail("file-missing", `${given}: no path follows the name`);
         return { domain: given.slice(0, equals), path: given.slice(equals + 1), explicit: true };
       }
       return { domain: basename(given, extname(given)) || given, path: given, explicit: false };

@@ -222,6 +222,7 @@ test("paths of one name are told apart by the whole path", async () => {
 });
 
 test("a corpus without text and a path without a file are errors", async () => {
+  await expect(readCorpus(["notes="])).rejects.toMatchObject({ message: "notes=: no path follows the name" });
   await writeFile(at("picture.png"), Uint8Array.of(0, 1));
   await expect(readCorpus([folder])).rejects.toMatchObject({
     code: "data",
