@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import { Command } from "commander";
 import pc from "picocolors";
 import { fail } from "../errors.ts";
@@ -7,6 +8,7 @@ import {
   checkLabels,
   checkRunFolder,
   type Json,
+  leastStepBytes,
   type PresetName,
   prepareCorpus,
   presets,
@@ -73,6 +75,7 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   const out = flags.resume ?? flags.out ?? (await freeFolder(`runs/${flags.preset ?? "small"}`));
   const config = flags.resume ? await resumedConfig(flags, command) : await newConfig(flags);
   await checkRunFolder(out, flags.resume !== undefined);
+  checkMemory(config);
   const { device } = await openDevice(command);
   remark(`kernels: ${kernelLine(device)}`);
   const documents = await readDocuments(config);
@@ -161,6 +164,18 @@ async function newConfig(flags: TrainFlags): Promise<TrainConfig> {
   };
   const file = path === undefined ? undefined : { path, json: await readJson(path) };
   return resolveConfig({ preset: preset as PresetName | undefined, file, overrides });
+}
+
+/** Refuses a step that cannot fit, which would end in the process being killed. */
+function checkMemory(config: TrainConfig): void {
+  const { batch, sequence } = config.data;
+  const [least, machine] = [leastStepBytes(config), totalmem()];
+  if (least > machine)
+    fail(
+      "memory",
+      `a step of ${grouped(batch)} windows of ${grouped(sequence)} tokens takes ${bytes(least)} or more; this machine has ${bytes(machine)}`,
+      "lower --batch, or data.sequence",
+    );
 }
 
 async function resumedConfig(flags: TrainFlags, command: Command): Promise<TrainConfig> {

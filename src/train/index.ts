@@ -21,6 +21,7 @@ export type { EvaluationRecord, ModelSummary, Role, StepRecord, Summary, TrainEv
 export { Divergence, Learner } from "./learner.ts";
 export type { EvaluatedLayer } from "./load.ts";
 export type { TrainOptions, TrainOutcome } from "./loop.ts";
+export { leastStepBytes } from "./memory.ts";
 export { modelOf } from "./model.ts";
 export { AdamW, type AdamWOptions } from "./optimizer.ts";
 export { type PresetName, presets } from "./presets.ts";

@@ -347,6 +347,10 @@ describe("what fails is one clear line and exit code 1", () => {
 test.each([
   [["train", ...tiny, "--out", "run"], /run holds a run/],
   [["train", ...tiny, "--out", "run/run.json/x"], /run\.json\/x: a part of the path is a file/],
+  [
+    ["train", ...tiny, "--batch", "1000000000"],
+    /1,000,000,000 windows of 32 tokens takes .* or more; this machine has/,
+  ],
   [["inspect", "run", "The whale.", "--out", "run"], /writing run: this is a folder/],
   [["logits", "run", "--ids", "1", "--out", "run"], /writing run: this is a folder/],
   [["inspect", "run/twin", "The whale."], /no experts to look at/],
