@@ -153,6 +153,7 @@ export class Engine {
       const rows = parts.map((part) => part.rows);
       const results = await this.stepper.run(rows, places, {
         logits: parts.some(({ request }) => !isPlainGreedy(request.options)),
+        totals: parts.some(({ request }) => request.takesTotal),
         routes: parts.some(({ request }) => request.options.routes === true),
       });
       let next = 0;

@@ -4,7 +4,7 @@ import { Random } from "../tensor/index.ts";
 import type { CachedSequence } from "./cache.ts";
 import type { GeneratedToken, RequestOptions } from "./options.ts";
 import { TokenHistory } from "./penalties.ts";
-import { isPlainGreedy, type Sample, sample } from "./sampler.ts";
+import { isPlainGreedy, type Sample, sample, takesTotal } from "./sampler.ts";
 import type { StepResult, StepRows } from "./step.ts";
 
 /** What the engine gives a request to live in. */
@@ -62,6 +62,11 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
     return this.over;
   }
 
+  /** @internal Whether it samples with the sum of what all tokens weigh. */
+  get takesTotal(): boolean {
+    return takesTotal(this.options);
+  }
+
   /** @internal Ids that the cache does not hold yet. */
   get pending(): number {
     return this.all.length - this.sequence.length;
@@ -84,16 +89,17 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
       labels: labels ? ids.map((_, i) => label(start + i)) : null,
       experts: experts ?? null,
       sampled: end === this.all.length,
+      temperature: this.takesTotal ? this.options.temperature! : 1,
     };
   }
 
   /** @internal Goes on by one token. */
-  take({ logits_V, best, routes }: StepResult): void {
+  take(result: StepResult): void {
     if (this.over) return;
     const { maxTokens, seed = 0, eosIds = this.model.config.eosIds } = this.options;
     const index = this.all.length - this.promptLength;
     try {
-      const token = this.choose(logits_V, best, new Random(seed, "sample", index));
+      const token = this.choose(result, new Random(seed, "sample", index));
       this.all.push(token.id);
       this.history.add(token.id);
       const finish = eosIds.includes(token.id)
@@ -103,7 +109,7 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
           : this.all.length > this.model.config.maxPositions
             ? "positions"
             : null;
-      this.give({ ...token, index, finish, routes: this.options.routes ? routes : null });
+      this.give({ ...token, index, finish, routes: this.options.routes ? result.routes : null });
       if (finish) this.finish();
     } catch (error) {
       this.fail(error);
@@ -150,9 +156,15 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
     return { done: true, value: undefined };
   }
 
-  private choose(logits_V: Float32Array | null, best: StepResult["best"], random: Random): Sample {
-    if (logits_V && !isPlainGreedy(this.options)) return sample(logits_V, this.options, random, this.history);
+  private choose({ logits_V, best, total }: StepResult, random: Random): Sample {
     const logProbability = best.logit - best.logSumExp;
+    if (logits_V && !isPlainGreedy(this.options)) {
+      // Else the sampler looks for itself, and says which logit is not a number.
+      const figures = Number.isFinite(logProbability)
+        ? { best: best.id, logSumExp: best.logSumExp, total: this.takesTotal ? total : null }
+        : undefined;
+      return sample(logits_V, this.options, random, this.history, figures);
+    }
     if (!Number.isFinite(logProbability))
       fail(
         "diverged",

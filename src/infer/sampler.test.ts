@@ -2,7 +2,13 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Random } from "../tensor/index.ts";
 import { adjusted, TokenHistory } from "./penalties.ts";
-import { candidates, checkSampling, type SamplingOptions, sample as sampleAfter } from "./sampler.ts";
+import {
+  candidates,
+  checkSampling,
+  type LogitFigures,
+  type SamplingOptions,
+  sample as sampleAfter,
+} from "./sampler.ts";
 
 const sample = (logits: Float32Array, options: SamplingOptions, random: Random) =>
   sampleAfter(logits, options, random, new TokenHistory());
@@ -32,6 +38,32 @@ test.each<[SamplingOptions, number[]]>([
   for (const [id, share] of expected.entries()) {
     if (share === 0 || share === 1) expect(mine[id]).toBe(share);
     else expect(Math.abs(mine[id] - share)).toBeLessThan(0.02);
+  }
+});
+
+test("what is known of the logits changes no token", () => {
+  const random = new Random(5, "logits");
+  const many = Float32Array.from({ length: 5000 }, () => 12 * random.uniform() ** 3);
+  const best = many.indexOf(Math.max(...many));
+  for (const options of [
+    { temperature: 1 },
+    { temperature: 0.7 },
+    { temperature: 1.5, topP: 0.9 },
+    { temperature: 0.8, minP: 0.2 },
+    { temperature: 0.8, topK: 7 },
+    { temperature: 0 },
+    { temperature: 1, logitBias: new Map([[best, -3]]) },
+  ]) {
+    const weights = Array.from(many, (logit) => Math.exp((logit - many[best]) / (options.temperature || 1)));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const logSumExp = Math.log(many.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    for (let i = 0; i < 50; i++) {
+      const draw = (figures?: LogitFigures) =>
+        sampleAfter(many, options, new Random(i, "sample"), new TokenHistory(), figures);
+      const known = draw({ best, logSumExp, total });
+      expect(known.id).toBe(draw().id);
+      expect(known.logProbability).toBeCloseTo(draw().logProbability, 9);
+    }
   }
 });
 
@@ -108,10 +140,10 @@ test("many of the highest come in the order that few do", () => {
   expect(ids(400)).toHaveLength(400);
 });
 
-test("what rounding leaves of a draw goes to no forbidden token", () => {
+test("what rounding leaves of a draw is the likeliest allowed token's", () => {
   const forbid = { temperature: 1, logitBias: new Map([[3, Number.NEGATIVE_INFINITY]]) };
   const most = { uniform: () => 1 } as Random; // past what any generator gives
-  expect(sample(logits, forbid, most).id).toBe(2);
+  expect(sample(logits, forbid, most).id).toBe(1);
 });
 
 test("a bias that forbids every token is the caller's mistake, not the model's", () => {

@@ -53,24 +53,49 @@ export function isPlainGreedy(options: SamplingOptions): boolean {
   return !options.temperature && !options.alternatives && !adjusts(options);
 }
 
-/** Takes one token of logits [V]. Errors: "diverged" where a logit is not a number, or the highest is infinite; "usage" where the bias forbids all. */
+/** What is known of logits [V] besides themselves. */
+export interface LogitFigures {
+  /** The first of the highest. */
+  readonly best: number;
+  /** ln of the sum of e^logit. */
+  readonly logSumExp: number;
+  /** The sum of all weights, e^((logit - highest) / temperature), at the request's temperature; null: not known. */
+  readonly total: number | null;
+}
+
+/** Whether sampling needs {@link LogitFigures.total}, which takes JavaScript long to sum up. */
+export function takesTotal(options: SamplingOptions): boolean {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0 } = options;
+  return temperature > 0 && topK === 0 && (topP < 1 || minP === 0) && !adjusts(options);
+}
+
+/**
+ * Takes one token of logits [V]; `figures` are theirs, where they are known. Errors: "diverged" where a logit is not a number, or the
+ * highest is infinite; "usage" where the bias forbids all.
+ */
 export function sample(
   logits_V: Float32Array,
   options: SamplingOptions,
   random: Random,
   history: TokenHistory,
+  figures: LogitFigures = figuresOf(logits_V),
 ): Sample {
   const { temperature = 0, alternatives = 0 } = options;
-  const most = logits_V[argmax(logits_V)];
-  const total = most + Math.log(sumOfExp(logits_V, most));
-  const scored = (id: number): ScoredToken => ({ id, logProbability: logits_V[id] - total });
-  const own_V = adjusted(logits_V, options, history);
-  if (own_V !== logits_V) checkLeft(own_V);
-  const id = temperature === 0 ? argmax(own_V) : draw(candidates(own_V, options), random);
+  const { best, logSumExp, total } = figures;
+  const scored = (id: number): ScoredToken => ({ id, logProbability: logits_V[id] - logSumExp });
+  const own = adjusts(options)
+    ? ownLogits(adjusted(logits_V, options, history))
+    : { values_V: logits_V, best, total };
+  const id = temperature === 0 ? own.best : draw(own, options, random.uniform());
   return { ...scored(id), alternatives: highest(logits_V, alternatives).map(scored) };
 }
 
-/** The first of the highest. */
+function figuresOf(logits_V: Float32Array): LogitFigures {
+  const best = argmax(logits_V);
+  return { best, logSumExp: logits_V[best] + Math.log(weightOfAll(logits_V, best, 1)), total: null };
+}
+
+/** The first of the highest. Errors: "diverged" as {@link sample}. */
 export function argmax(logits_V: Float32Array): number {
   let best = 0;
   for (let i = 0; i < logits_V.length; i++) {
@@ -81,102 +106,128 @@ export function argmax(logits_V: Float32Array): number {
   return best;
 }
 
-/** Throws "usage" where the bias leaves no token. */
-function checkLeft(own_V: Float32Array): void {
-  if (own_V.every((logit) => logit === Number.NEGATIVE_INFINITY))
-    fail("usage", "logitBias forbids every token", "leave at least one to write");
-}
-
 function failDiverged(message: string): never {
   fail("diverged", message, "its weights are damaged or it diverged in training");
 }
 
-function sumOfExp(logits_V: Float32Array, most: number): number {
+/** Logits that are drawn from, the first of the highest, and the sum of their weights where it is known. */
+interface OwnLogits {
+  readonly values_V: Float32Array;
+  readonly best: number;
+  readonly total: number | null;
+}
+
+/** Throws "usage" where the bias leaves no token. */
+function ownLogits(values_V: Float32Array): OwnLogits {
+  if (values_V.every((logit) => logit === Number.NEGATIVE_INFINITY))
+    fail("usage", "logitBias forbids every token", "leave at least one to write");
+  return { values_V, best: argmax(values_V), total: null };
+}
+
+function weightOfAll(values_V: Float32Array, best: number, temperature: number): number {
+  const most = values_V[best];
   let sum = 0;
-  for (let i = 0; i < logits_V.length; i++) sum += Math.exp(logits_V[i] - most);
+  for (let i = 0; i < values_V.length; i++) sum += Math.exp((values_V[i] - most) / temperature);
   return sum;
+}
+
+/** Tokens to draw from, each with its weight: e^((logit - highest) / temperature). */
+export interface Candidates {
+  readonly ids: readonly number[];
+  readonly weights: readonly number[];
+}
+
+/** The tokens that topK, topP and minP leave, likeliest first, the lower id on a tie. */
+export function candidates(logits_V: Float32Array, options: SamplingOptions): Candidates {
+  return candidatesOf({ values_V: logits_V, best: argmax(logits_V), total: null }, options);
+}
+
+function candidatesOf({ values_V, best, total }: OwnLogits, options: SamplingOptions): Candidates {
+  const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
+  const most = values_V[best];
+  // Of all tokens the logits are looked at, but only few have their weights computed.
+  const all = topP < 1 && topK === 0 ? (total ?? weightOfAll(values_V, best, temperature)) : 0;
+  // What is below (1 - topP) / V of the whole is outside of topP's set all together.
+  const least = Math.max(minP, ((1 - topP) * all) / values_V.length);
+  const ids = topK > 0 ? highest(values_V, topK) : atLeast(values_V, most + temperature * Math.log(least));
+  const weights = ids.map((id) => Math.exp((values_V[id] - most) / temperature));
+  let count = weights.length;
+  if (topP < 1) count = countReaching(weights, topP * (topK > 0 ? sumOf(weights) : all));
+  while (count > 1 && weights[count - 1] < minP) count--; // the likeliest weighs 1
+  return { ids: ids.slice(0, count), weights: weights.slice(0, count) };
 }
 
 /** Up to so many of the highest are kept in order as they are met; for more, all are sorted. */
 const fewHighest = 256;
 
 /** Ids of the `count` highest, highest first, the lower id on a tie. */
-function highest(values_V: Float32Array | Float64Array, count: number): number[] {
+function highest(values_V: Float32Array, count: number): number[] {
   if (count > fewHighest) return sorted(Array.from(values_V.keys()), values_V).slice(0, count);
   const ids: number[] = [];
+  let last = Number.NEGATIVE_INFINITY; // the lowest of them
   for (let id = 0; id < values_V.length && count > 0; id++) {
-    if (ids.length === count && values_V[id] <= values_V[ids[count - 1]]) continue;
+    const value = values_V[id];
+    if (value <= last && ids.length === count) continue;
     let place = ids.length;
-    while (place > 0 && values_V[ids[place - 1]] < values_V[id]) place--;
+    while (place > 0 && values_V[ids[place - 1]] < value) place--;
     ids.splice(place, 0, id);
     if (ids.length > count) ids.pop();
+    last = values_V[ids[ids.length - 1]];
   }
   return ids;
 }
 
-/** Tokens to draw from, each with its weight: e^((logit - highest) / temperature). */
-export interface Candidates {
-  readonly ids: ArrayLike<number>;
-  readonly weights: ArrayLike<number>;
-}
-
-/** The tokens that topK, topP and minP leave: where these limit them, likeliest first, the lower id on a tie. */
-export function candidates(logits_V: Float32Array, options: SamplingOptions): Candidates {
-  const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
-  const most = logits_V[argmax(logits_V)];
-  const weights = new Float64Array(logits_V.length);
-  let total = 0;
-  for (let i = 0; i < weights.length; i++) {
-    weights[i] = Math.exp((logits_V[i] - most) / temperature);
-    total += weights[i];
-  }
-  if (topK === 0 && topP === 1 && minP === 0) return { ids: Int32Array.from(weights.keys()), weights };
-  let ids =
-    topK > 0
-      ? highest(weights, topK)
-      : likelierThan(weights, Math.max(minP, ((1 - topP) * total) / weights.length));
-  if (topP < 1)
-    ids = ids.slice(0, countReaching(weights, ids, topP * (topK > 0 ? weightOf(weights, ids) : total)));
-  if (minP > 0) ids = ids.filter((id) => weights[id] >= minP); // the likeliest weighs 1
-  return { ids, weights: ids.map((id) => weights[id]) };
-}
-
-/** Ids of at least this weight, heaviest first: those below (1 - topP) / V of the whole are outside of topP's set all together. */
-function likelierThan(weights: Float64Array, least: number): number[] {
+/** Ids of the values that are at least `limit`, or below it by no more than rounding; highest first. */
+function atLeast(values_V: Float32Array, limit: number): number[] {
+  const rounded = limit - 1e-9 * (1 + Math.abs(limit));
   const ids: number[] = [];
-  for (let id = 0; id < weights.length; id++) if (weights[id] >= least) ids.push(id);
-  return sorted(ids, weights);
+  for (let id = 0; id < values_V.length; id++) if (values_V[id] >= rounded) ids.push(id);
+  return sorted(ids, values_V);
 }
 
 /** Highest first, the lower id on a tie. */
-function sorted(ids: number[], values_V: Float32Array | Float64Array): number[] {
+function sorted(ids: number[], values_V: Float32Array): number[] {
   return ids.sort((a, b) => values_V[b] - values_V[a] || a - b);
 }
 
-function weightOf(weights: Float64Array, ids: readonly number[]): number {
-  return ids.reduce((sum, id) => sum + weights[id], 0);
+function sumOf(weights: readonly number[]): number {
+  return weights.reduce((sum, weight) => sum + weight, 0);
 }
 
-/** How many of the first ids it takes to weigh `goal`. */
-function countReaching(weights: Float64Array, ids: readonly number[], goal: number): number {
+/** How many of the first it takes to weigh `goal`. */
+function countReaching(weights: readonly number[], goal: number): number {
   let reached = 0;
-  for (let i = 0; i < ids.length; i++) {
-    reached += weights[ids[i]];
+  for (let i = 0; i < weights.length; i++) {
+    reached += weights[i];
     if (reached >= goal) return i + 1;
   }
-  return ids.length;
+  return weights.length;
 }
 
-function draw({ ids, weights }: Candidates, random: Random): number {
-  let total = 0;
-  for (let i = 0; i < weights.length; i++) total += weights[i];
-  let left = random.uniform() * total;
-  let drawn = 0;
-  // Rounding may leave a little at the end: it goes to the last that can be drawn.
-  for (let i = 0; i < ids.length && left >= 0; i++) {
-    if (weights[i] === 0) continue;
+/** The token at `share`, from 0 to 1, of the weights. What rounding leaves at the end is the likeliest's. */
+function draw(own: OwnLogits, options: SamplingOptions, share: number): number {
+  const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
+  if (topK === 0 && topP === 1 && minP === 0) return drawFromAll(own, temperature, share);
+  const { ids, weights } = candidatesOf(own, options);
+  let left = share * sumOf(weights);
+  for (let i = 0; i < ids.length; i++) {
     left -= weights[i];
-    drawn = i;
+    if (left < 0) return ids[i];
   }
-  return ids[drawn];
+  return own.best;
+}
+
+/** Tokens above the mean weight come first: they are few, nearly all draws end there, and the others' weights need not be computed. */
+function drawFromAll({ values_V, best, total }: OwnLogits, temperature: number, share: number): number {
+  const most = values_V[best];
+  const all = total ?? weightOfAll(values_V, best, temperature);
+  const mean = most + temperature * Math.log(all / values_V.length);
+  let left = share * all;
+  for (const likely of [true, false])
+    for (let id = 0; id < values_V.length; id++) {
+      if (values_V[id] > mean !== likely) continue;
+      left -= Math.exp((values_V[id] - most) / temperature);
+      if (left < 0) return id;
+    }
+  return best;
 }

@@ -11,7 +11,9 @@ import {
   type Device,
   gatherRows,
   logSumExp,
+  mul,
   scope,
+  sub,
   type Tensor,
   tensor,
   topk,
@@ -26,6 +28,8 @@ export interface StepRows {
   readonly experts: ExpertChoice | null;
   /** Whether the last row is sampled from. */
   readonly sampled: boolean;
+  /** At which it is, where the sum of all weights is asked for; else 1. */
+  readonly temperature: number;
 }
 
 /** What a request's last row gives. */
@@ -34,12 +38,16 @@ export interface StepResult {
   readonly logits_V: Float32Array | null;
   /** The highest logit, its id, and ln of the sum of e^logit. */
   readonly best: { readonly id: number; readonly logit: number; readonly logSumExp: number };
+  /** The sum of e^((logit - highest) / temperature), where asked for. */
+  readonly total: number | null;
   readonly routes: readonly TokenExperts[];
 }
 
 export interface StepWishes {
   /** Read whole rows of logits. */
   readonly logits: boolean;
+  /** Sum up what tokens weigh at the requests' temperatures. */
+  readonly totals: boolean;
   readonly routes: boolean;
 }
 
@@ -48,6 +56,8 @@ export interface StepInputs {
   readonly ids_T: Tensor;
   readonly pass: CachedPass;
   readonly rows: readonly StepRows[];
+  /** [N, 1]: 1 / temperature of the rows that are sampled from; null: no totals are asked for. */
+  readonly inverse_N1: Tensor | null;
 }
 
 /** What a pass leaves on the device. */
@@ -59,13 +69,15 @@ export interface StepOutputs {
   readonly ids_N1: Tensor;
   /** [N]: ln of the sum of e^logit. */
   readonly logSumExp_N: Tensor;
+  /** [N]: ln of the totals, where asked for. */
+  readonly total_N: Tensor | null;
   readonly routes: readonly HeldRoute[];
 }
 
 /** The forward pass; null where no row is sampled from. The outputs are the caller's to dispose of. */
 export function computeStep(
   model: Decoder,
-  { ids_T, pass, rows }: StepInputs,
+  { ids_T, pass, rows, inverse_N1 }: StepInputs,
   ctx: Context,
   wishes: StepWishes,
 ): StepOutputs | null {
@@ -91,6 +103,7 @@ export function computeStep(
       best_N1: values,
       ids_N1: ids,
       logSumExp_N: logSumExp(logits_NV),
+      total_N: inverse_N1 && logSumExp(mul(sub(logits_NV, values), inverse_N1)),
       routes,
     };
   });
@@ -98,11 +111,12 @@ export function computeStep(
 
 /** A result for each request that is sampled from. */
 export async function readStep(outputs: StepOutputs, rows: readonly StepRows[]): Promise<StepResult[]> {
-  const { logits_NV, best_N1, ids_N1, logSumExp_N } = outputs;
-  const [best, ids, sums, logits, routes] = await Promise.all([
+  const { logits_NV, best_N1, ids_N1, logSumExp_N, total_N } = outputs;
+  const [best, ids, sums, totals, logits, routes] = await Promise.all([
     best_N1.data(),
     ids_N1.data(),
     logSumExp_N.data(),
+    total_N?.data(),
     logits_NV && (logits_NV.data() as Promise<Float32Array>),
     Promise.all(outputs.routes.map(readRoute)),
   ]);
@@ -110,13 +124,15 @@ export async function readStep(outputs: StepOutputs, rows: readonly StepRows[]):
   return sampledRows(rows).map((row, n) => ({
     logits_V: logits?.subarray(n * V, (n + 1) * V) ?? null,
     best: { id: ids[n], logit: best[n], logSumExp: sums[n] },
+    total: totals ? Math.exp(totals[n]) : null,
     routes: routes.map((route) => route(row)),
   }));
 }
 
-export function disposeOutputs({ logits_NV, best_N1, ids_N1, logSumExp_N, routes }: StepOutputs): void {
+export function disposeOutputs(outputs: StepOutputs): void {
+  const { logits_NV, best_N1, ids_N1, logSumExp_N, total_N, routes } = outputs;
   const ofRoutes = routes.flatMap(({ ids_TK, weights_TK }) => [ids_TK, weights_TK]);
-  for (const tensor of [logits_NV, best_N1, ids_N1, logSumExp_N, ...ofRoutes]) tensor?.dispose();
+  for (const tensor of [logits_NV, best_N1, ids_N1, logSumExp_N, total_N, ...ofRoutes]) tensor?.dispose();
 }
 
 export function deviceOf(model: Decoder): Device {

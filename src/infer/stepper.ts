@@ -37,6 +37,8 @@ const mostFailures = 3;
 interface Step {
   readonly ids_T: Tensor;
   readonly places: PagedRows;
+  /** See {@link StepInputs}. */
+  readonly inverse_N1: Tensor | null;
   /** Null where no row is sampled from. */
   readonly outputs: StepOutputs | null;
   readonly replay: Replay | null;
@@ -103,7 +105,7 @@ export class Stepper {
 
   private again(work: StepWork): Step {
     const { rows, ids, places, wishes } = work;
-    const key = [rows.length, places.pagesEach, wishes.logits, wishes.routes].join();
+    const key = [rows.length, places.pagesEach, wishes.logits, wishes.totals, wishes.routes].join();
     const known = this.recorded.get(key);
     this.recorded.delete(key);
     if (known?.replay?.usable) {
@@ -112,6 +114,7 @@ export class Stepper {
       known.places.pages_BM.write(places.pages);
       known.places.sequence_T.write(places.sequence);
       known.places.position_T.write(places.position);
+      known.inverse_N1?.write(inverseTemperatures(rows));
       known.replay.run();
       return known;
     }
@@ -129,11 +132,16 @@ export class Stepper {
   /** Runs a step; `recorded`: so that it can be done again, if it can. */
   private first({ rows, ids, places, wishes }: StepWork, recorded: boolean): Step {
     const { model, cache, ctx, device } = this;
-    const inputs = { ids_T: tensor(device, ids), places: pagedRows(device, places) };
+    const inverse = wishes.totals ? inverseTemperatures(rows) : [];
+    const inputs = {
+      ids_T: tensor(device, ids),
+      places: pagedRows(device, places),
+      inverse_N1: inverse.length > 0 ? tensor(device, inverse, [inverse.length, 1]) : null,
+    };
     // Later steps stand at later positions, as far as the pages reach.
     const reach = Math.min(places.pagesEach * cache.pageSize, model.config.maxPositions);
     const pass = cache.passAt(inputs.places, recorded ? reach : places.end);
-    const compute = () => computeStep(model, { ids_T: inputs.ids_T, pass, rows }, ctx, wishes);
+    const compute = () => computeStep(model, { ...inputs, pass, rows }, ctx, wishes);
     try {
       if (!recorded) return { ...inputs, outputs: compute(), replay: null };
       const { result, replay } = device.record(compute);
@@ -151,8 +159,16 @@ export class Stepper {
   }
 }
 
-function disposeStep({ ids_T, places, outputs, replay }: Step): void {
-  for (const input of [ids_T, places.pages_BM, places.sequence_T, places.position_T]) input.dispose();
+function inverseTemperatures(rows: readonly StepRows[]): Float32Array<ArrayBuffer> {
+  return Float32Array.from(
+    rows.filter(({ sampled }) => sampled),
+    ({ temperature }) => 1 / temperature,
+  );
+}
+
+function disposeStep({ ids_T, places, inverse_N1, outputs, replay }: Step): void {
+  for (const input of [ids_T, places.pages_BM, places.sequence_T, places.position_T, inverse_N1])
+    input?.dispose();
   if (outputs) disposeOutputs(outputs);
   replay?.dispose();
 }
