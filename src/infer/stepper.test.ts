@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Kernels } from "../kernels/index.ts";
 import { selectKernels } from "../kernels/select.ts";
 import { type Decoder, loadModel } from "../models/index.ts";
-import { context, Device } from "../tensor/index.ts";
+import { context, Device, MadeTensor, makeTensors } from "../tensor/index.ts";
 import { Engine } from "./engine.ts";
 import { generate } from "./generate.ts";
 import type { GeneratedToken, RequestOptions } from "./options.ts";
@@ -90,5 +90,21 @@ describe.runIf(kernels.name !== "reference")("steps done again", () => {
     await generated(false, {});
     Object.assign(device.kernels, { record });
     expect(counts.made).toBe(3);
+  });
+
+  test.runIf(kernels.mapping)("begin when all that is made on demand is made", async () => {
+    const made = await loadModel(`${folder}/../models/gpt-oss-mxfp4`, device);
+    const pieces = [...made.tensors()].flatMap(([, { pieces }]) => pieces ?? []);
+    const replayed = async (): Promise<number> => {
+      counts.made = 0;
+      counts.replayed = 0;
+      await all(generate(made, [7], { maxTokens: 8, temperature: 0, eosIds: [] }));
+      return counts.replayed;
+    };
+    expect([await replayed(), counts.made]).toEqual([0, 0]);
+    expect(pieces.some((piece) => piece instanceof MadeTensor && !piece.there)).toBe(true);
+    makeTensors(pieces);
+    expect([await replayed(), counts.made]).toEqual([7, 1]);
+    made.dispose();
   });
 });
