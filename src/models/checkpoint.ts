@@ -194,7 +194,7 @@ function checkPart(part: PlacedPart, name: string, store: TensorStore): void {
   for (const [i, { file, shape }] of runsOf(part).entries()) {
     const stored =
       store.tensors.get(file) ?? fail("model", `the weights have no tensor ${file} (for ${name})`);
-    if (show(stored.shape) !== show(shape))
+    if (stored.shape.length !== shape.length || stored.shape.some((size, axis) => size !== shape[axis]))
       fail("model", `the tensor ${file} has shape ${show(stored.shape)}; its config makes it ${show(shape)}`);
     const readable = part.transform?.dtypes[i] ?? plainDTypes;
     if (!readable.includes(stored.dtype) && (part.transform || !weightDType(stored.dtype)))

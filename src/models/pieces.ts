@@ -81,49 +81,48 @@ export class PieceBinder {
 
   /** What is used where it lies. */
   private mapped({ run, shape, transform }: PlacedPart): Tensor | null {
-    const dtype = weightDType(this.store.tensors.get(run.file)!.dtype);
-    return transform || !dtype || !this.canMap(run) ? null : this.inFile(run, shape, dtype);
+    const place = transform ? null : this.placeOf(run);
+    return place && place.dtype !== "u8" ? place.file.tensor(place.offset, shape, place.dtype) : null;
   }
 
   /** What is made of bytes in the file when it is needed. */
-  private made(part: PlacedPart): MadeTensor | null {
-    const { run, shape, transform } = part;
-    const runs = runsOf(part);
-    if (!transform || !runs.every((own) => this.canMap(own) && this.isAligned(own))) return null;
-    const dtypes = runs.map(({ file }) => runDType(this.store.tensors.get(file)!.dtype));
+  private made({ run, shape, transform }: PlacedPart): MadeTensor | null {
+    if (!transform) return null;
+    const places = [run, ...transform.beside].map((own) => this.placeOf(own));
+    if (!places.every((place) => place?.whole)) return null;
     const sources: Tensor[] = [];
     try {
-      for (const [i, own] of runs.entries()) sources.push(keep(this.inFile(own, [own.size], dtypes[i])));
+      for (const { file, offset, size, dtype } of places as RunPlace[])
+        sources.push(keep(file.tensor(offset, [size], dtype)));
     } catch (error) {
       for (const source of sources) source.dispose();
       throw error;
     }
-    const { make } = transform;
-    return new MadeTensor(this.device, shape, transform.dtype(dtypes), { name: run.file, sources, make });
+    const dtype = transform.dtype(sources.map((source) => source.dtype));
+    return new MadeTensor(this.device, shape, dtype, { name: run.file, sources, make: transform.make });
   }
 
-  private canMap({ file }: FileRun): boolean {
-    return this.store.tensors.get(file)!.place !== undefined && this.device.kernels.mapping !== null;
+  /** Null where the kernels cannot map it. */
+  private placeOf({ file: name, shape, start, size }: FileRun): RunPlace | null {
+    const { place, byteLength, dtype: stored } = this.store.tensors.get(name)!;
+    if (!place || this.device.kernels.mapping === null) return null;
+    const file = this.files.get(place.path) ?? new MappedFile(this.device, place.path);
+    this.files.set(place.path, file);
+    const offset = place.offset + start * (byteLength / sizeOf(shape));
+    const dtype = runDType(stored);
+    const { elements, bytes } = blockOf(dtype);
+    return { file, offset, size, dtype, whole: elements > 1 || offset % bytes === 0 };
   }
+}
 
-  /** Kernels that make pieces read whole elements. */
-  private isAligned(run: FileRun): boolean {
-    const { dtype } = this.store.tensors.get(run.file)!;
-    const { elements, bytes } = blockOf(runDType(dtype));
-    return elements > 1 || this.offsetOf(run) % bytes === 0;
-  }
-
-  private offsetOf({ file, shape, start }: FileRun): number {
-    const { place, byteLength } = this.store.tensors.get(file)!;
-    return place!.offset + start * (byteLength / sizeOf(shape));
-  }
-
-  private inFile(run: FileRun, shape: Shape, dtype: DType): Tensor {
-    const { path } = this.store.tensors.get(run.file)!.place!;
-    const file = this.files.get(path) ?? new MappedFile(this.device, path);
-    this.files.set(path, file);
-    return file.tensor(this.offsetOf(run), shape, dtype);
-  }
+/** Where a run lies in a mapped file. */
+interface RunPlace {
+  readonly file: MappedFile;
+  readonly offset: number;
+  readonly size: number;
+  readonly dtype: DType;
+  /** It begins at a multiple of its elements, as kernels that make pieces of it want. */
+  readonly whole: boolean;
 }
 
 /** A run's dtype as a tensor: its bytes where there is none. */
