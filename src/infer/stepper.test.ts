@@ -54,16 +54,23 @@ describe.runIf(kernels.name !== "reference")("steps done again", () => {
 
   const prompts = [golden, golden.slice(2, 5), [7], golden.slice(1, 9)];
 
-  /** The requests of a batch in which one leaves after the other, on pages that are few at first. */
-  async function generated(tapped: boolean, options: Partial<RequestOptions>): Promise<GeneratedToken[][]> {
+  /** The requests of batches, one after the other, in which one leaves after the other, on pages that are few at first. */
+  async function generated(
+    tapped: boolean,
+    options: Partial<RequestOptions>,
+    batches = [prompts],
+  ): Promise<GeneratedToken[][]> {
     const before = device.memory.live;
     counts.made = 0;
     counts.replayed = 0;
     const engine = new Engine(model, tapped ? { ctx: context({ tap: () => {} }) } : {});
-    const requests = prompts.map((ids, i) =>
-      engine.add(ids, { maxTokens: 20 + 25 * i, eosIds: [], ...options }),
-    );
-    const tokens = await Promise.all(requests.map(all));
+    const tokens: GeneratedToken[][] = [];
+    for (const batch of batches) {
+      const requests = batch.map((ids, i) =>
+        engine.add(ids, { maxTokens: 20 + 25 * i, eosIds: [], ...options }),
+      );
+      tokens.push(...(await Promise.all(requests.map(all))));
+    }
     await engine.dispose();
     expect(device.memory.live).toBe(before);
     return tokens;
@@ -78,6 +85,12 @@ describe.runIf(kernels.name !== "reference")("steps done again", () => {
     expect(counts.made).toBe(0);
     expect(await generated(false, options)).toEqual(expected);
     expect(counts.replayed).toBeGreaterThan(60); // of 95 steps
+  });
+
+  test("end with the pages that the first of them made, when those are replaced by more", async () => {
+    const batches = [[[7]], prompts, [golden]];
+    const expected = await generated(true, {}, batches);
+    expect(await generated(false, {}, batches)).toEqual(expected);
   });
 
   test("are not tried for ever where a step cannot be done again", async () => {

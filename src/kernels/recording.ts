@@ -48,6 +48,8 @@ export class Recorder implements Linear {
     const used = new Set(storages);
     let freed = -1;
     const replay = (): void => {
+      if (this.calls)
+        fail("state", "kernels: a replay while a recording is under way, which would not have it");
       if (freed !== host.freed()) for (const storage of used) host.address(storage, true);
       freed = host.freed();
       const slots = host.slots();

@@ -80,6 +80,7 @@ export class Device {
     try {
       return this.kernels.alloc(size);
     } catch (error) {
+      for (const replay of this.replays) replay.dispose(); // the work can be done without them
       if (this.pool.bytes === 0) throw error;
       this.trim(); // the pool may hold the memory in blocks of other sizes
       return this.kernels.alloc(size);
@@ -89,7 +90,7 @@ export class Device {
   release(block: Block): void {
     if (--block.references > 0) return;
     const { storage, bytes, mapped, maker } = block;
-    if (maker?.usable) {
+    if (maker?.usable && maker === this.recording) {
       maker.pool.put(bytes, storage);
       return;
     }
@@ -109,7 +110,8 @@ export class Device {
   /**
    * Runs `body`, and gives what can do the same work again: on new contents of the tensors that were there before, into the same
    * results. Null where the work depends on what `body` found in memory or wrote there from the host, or frees what it did not make, or
-   * where the kernels do not record. The memory that `body` used is the replay's own until it is disposed of.
+   * where the kernels do not record. The memory that `body` used is the replay's own until it is disposed of, or a tensor that it uses is,
+   * be it one of the results.
    */
   record<T>(body: () => T): { readonly result: T; readonly replay: Replay | null } {
     if (this.recording) fail("state", "record: another recording is under way");

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fail } from "../errors.ts";
 import type { Kernels } from "../kernels/index.ts";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import { listImplementations } from "../kernels/select.ts";
-import { add, Device, linear, matmul, mul, scope, type Tensor, tensor } from "./index.ts";
+import { sizeClass } from "./device.ts";
+import { add, Device, empty, linear, matmul, mul, scope, type Tensor, tensor } from "./index.ts";
 
 /** Of each kind, the first that runs here, on two threads. */
 const implementations = (await listImplementations()).filter(({ skip }) => skip === null);
@@ -54,18 +56,65 @@ describe.each(chosen)("a replay on %s kernels", (_, make) => {
     expect(replay!.usable).toBe(false);
   });
 
-  test("ends with a tensor that it uses, and gives its memory back", async () => {
+  test.each(["reads", "gives"])("ends with a tensor that it %s, and gives its memory back", (which) => {
     const here = new Device(kernels);
     const x = tensor(here, numbers(8, 0), [2, 4]);
-    const live = here.memory.live;
     const { result, replay } = here.record(() => scope(() => mul(add(x, x), add(x, x))));
-    result.dispose();
-    expect(here.memory.live).toBeGreaterThan(live);
-    expect(replay!.usable).toBe(true);
-    x.dispose();
+    expect(here.memory.live).toBe(4 * sizeClass(32)); // the two sums too
+    (which === "reads" ? x : result).dispose();
     expect(replay!.usable).toBe(false);
     expect(() => replay!.run()).toThrow("something that it uses was freed");
-    expect(here.memory.live).toBeLessThan(live);
+    expect(here.memory.live).toBe(sizeClass(32));
+  });
+
+  test("ends with the result of another that it uses", () => {
+    const here = new Device(kernels);
+    const x = tensor(here, numbers(8, 0));
+    const first = here.record(() => add(x, x));
+    const second = here.record(() => mul(first.result, x));
+    first.result.dispose();
+    expect([first.replay!.usable, second.replay!.usable]).toEqual([false, false]);
+  });
+
+  /** A device with room for as many vectors of 8. */
+  function roomFor(vectors: number): Device {
+    let free = vectors * sizeClass(32);
+    return new Device({
+      ...kernels,
+      alloc(bytes) {
+        if (bytes > free) fail("memory", `${free} bytes are left`);
+        free -= bytes;
+        return kernels.alloc(bytes);
+      },
+      free(storage) {
+        free += storage.byteLength;
+        kernels.free(storage);
+      },
+    });
+  }
+
+  test("lets go of its memory where there is no other", async () => {
+    const here = roomFor(3);
+    const x = tensor(here, numbers(8, 0));
+    const { result, replay } = here.record(() => scope(() => mul(add(x, x), x)));
+    const before = await result.data();
+    const y = add(x, x);
+    expect(replay!.usable).toBe(false);
+    expect(await y.data()).toEqual(numbers(8, 0).map((value) => 2 * value));
+    expect(await result.data()).toEqual(before);
+    expect(here.memory).toMatchObject({ live: 3 * sizeClass(32), pooled: 0 });
+    expect(() => add(x, x)).toThrow("0 bytes are left");
+  });
+
+  test("takes no more memory to make than its work does without", () => {
+    const here = roomFor(3);
+    const x = tensor(here, numbers(8, 0));
+    const { result, replay } = here.record(() => {
+      scope(() => void add(x, x));
+      return empty(here, [32]); // of two vectors' size class
+    });
+    expect([result.size, replay]).toEqual([32, null]);
+    expect(here.memory).toMatchObject({ live: 3 * sizeClass(32), pooled: 0 });
   });
 
   test("is not to be had of work that looks at memory, writes to it or frees what it did not make", async () => {
@@ -88,6 +137,8 @@ describe.each(chosen)("a replay on %s kernels", (_, make) => {
       expect(result.size).toBe(4); // it ran all the same
     }
     expect(() => here.record(() => here.record(() => x))).toThrow("another recording is under way");
+    const { replay } = here.record(() => add(x, x));
+    expect(() => here.record(() => replay!.run())).toThrow("a recording is under way");
     expect(here.record(() => add(x, x)).replay).not.toBeNull(); // the failed one is over
   });
 });

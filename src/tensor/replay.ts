@@ -19,7 +19,7 @@ export class Replay {
     this.giveBack = giveBack;
   }
 
-  /** False once it was disposed of, or a tensor that it uses and did not make is no more. */
+  /** False once it was disposed of, or a tensor that it uses is no more: its memory may be anybody's, its place taken by a larger one. */
   get usable(): boolean {
     return !this.ended;
   }
