@@ -54,6 +54,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
+// Remarks and progress that nobody reads: the work goes on.
+process.stderr.on("error", () => {});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,5 +1,6 @@
 /** The built package, used as a person would: dist/cli/main.js in a child process, on text files of its own. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -358,6 +359,19 @@ test.each([
   const { code, stderr, stdout } = await conclave(...args);
   expect(stderr).toMatch(message);
   expect([stderr.trim().split("\n").length, stdout, code]).toEqual([2, "", 1]);
+});
+
+test.each(["stdout", "stderr"] as const)("a reader that leaves %s early is no failure", async (stream) => {
+  const args = ["generate", "run", "The", "--max-tokens", "200"];
+  const child = spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  let rest = "";
+  child[stream === "stdout" ? "stderr" : "stdout"].on("data", (text) => {
+    rest += text;
+  });
+  child[stream].destroy();
+  const [code] = await once(child, "close");
+  expect(code).toBe(0);
+  expect(rest).toMatch(stream === "stdout" ? /^$/ : /^The .*\n$/s);
 });
 
 /** Waits until `file` has at least `count` lines. */
