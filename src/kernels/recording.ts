@@ -10,6 +10,12 @@ interface Call {
   readonly list: number;
 }
 
+/** What a recording under way has noted. */
+interface Notes {
+  readonly calls: Call[];
+  readonly storages: Set<Storage>;
+}
+
 /** What a host of compiled kernels needs besides, to have its calls recorded. */
 export interface RecordableHost extends Linear {
   /** How often memory was read or written from outside the kernels. */
@@ -23,8 +29,7 @@ export interface RecordableHost extends Linear {
 export class Recorder implements Linear {
   readonly slotsAddress: number;
   private readonly host: RecordableHost;
-  private calls: Call[] | null = null;
-  private readonly storages = new Set<Storage>();
+  private notes: Notes | null = null;
 
   constructor(host: RecordableHost) {
     this.host = host;
@@ -33,24 +38,22 @@ export class Recorder implements Linear {
 
   /** See {@link Kernels.record}. */
   record(body: () => void): Recording | null {
-    const { host, storages } = this;
-    if (this.calls) fail("state", "kernels: a recording within a recording");
+    const { host } = this;
+    if (this.notes) fail("state", "kernels: a recording within a recording");
     const looks = host.looks();
-    const calls: Call[] = [];
-    this.calls = calls;
-    storages.clear();
+    const { calls, storages }: Notes = { calls: [], storages: new Set() };
+    this.notes = { calls, storages };
     try {
       body();
     } finally {
-      this.calls = null;
+      this.notes = null;
     }
     if (host.looks() !== looks) return null;
-    const used = new Set(storages);
     let freed = -1;
     const replay = (): void => {
-      if (this.calls)
+      if (this.notes)
         fail("state", "kernels: a replay while a recording is under way, which would not have it");
-      if (freed !== host.freed()) for (const storage of used) host.address(storage, true);
+      if (freed !== host.freed()) for (const storage of storages) host.address(storage, true);
       freed = host.freed();
       const slots = host.slots();
       for (const call of calls) {
@@ -58,11 +61,11 @@ export class Recorder implements Linear {
         host.call(call.kernel, call.slots.length, call.list);
       }
     };
-    return { storages: used, replay };
+    return { storages, replay };
   }
 
   address(storage: Storage, again: boolean): number {
-    if (this.calls) this.storages.add(storage);
+    this.notes?.storages.add(storage);
     return this.host.address(storage, again);
   }
 
@@ -72,11 +75,11 @@ export class Recorder implements Linear {
 
   /** While it records nobody may rely on addresses known before: it has to see every storage. */
   freed(): number {
-    return this.calls ? Number.NaN : this.host.freed();
+    return this.notes ? Number.NaN : this.host.freed();
   }
 
   call(kernel: number, count: number, list: number): void {
-    this.calls?.push({ kernel, slots: this.host.slots().slice(0, count), list });
+    this.notes?.calls.push({ kernel, slots: this.host.slots().slice(0, count), list });
     this.host.call(kernel, count, list);
   }
 }
