@@ -60,6 +60,18 @@ export function checkSizes(corpus: TokenCorpus, sequence: number): void {
   }
 }
 
+/** Error "data" unless each id is below `vocabulary`: a pass that is done again does not look at its ids. */
+export function checkIds({ train, heldOut }: TokenCorpus, vocabulary: number): void {
+  for (const { domain, ids } of [...train, ...heldOut]) {
+    const stray = ids.find((id) => id < 0 || id >= vocabulary);
+    if (stray !== undefined)
+      fail(
+        "data",
+        `the text of ${JSON.stringify(domain)} holds the id ${stray}; the model knows the ids 0 to ${vocabulary - 1}`,
+      );
+  }
+}
+
 /** The batch of `step`: B windows, each starting anywhere in the training text with the same chance. */
 export function trainingBatch(
   streams: readonly Stream[],

@@ -57,6 +57,31 @@ test.each(routings)("with %s, steps leave no memory behind and count every place
   learner.dispose();
 });
 
+test("a step that diverges leaves no memory behind either", async () => {
+  const learner = learnerOf(configOf());
+  await learner.step(1);
+  const { live } = device.memory;
+  const { values } = learner.optimizer.arena;
+  values.write(new Float32Array(values.size).fill(Number.NaN));
+  await expect(learner.step(2)).rejects.toThrow("the loss is NaN");
+  expect(device.memory.live).toBe(live);
+  learner.dispose();
+});
+
+test("a corpus with ids that the model does not know is refused, wherever they stand", () => {
+  for (const [id, split] of [
+    [257, "train"],
+    [-1, "heldOut"],
+  ] as const) {
+    const ids = stream("b", 60, 7).ids;
+    ids[59] = id;
+    const other = { ...corpus, [split]: [corpus[split][0], { domain: "b", ids }] };
+    expect(() => new Learner(modelOf(configOf(), tokenizer, "moe"), configOf(), other, device)).toThrow(
+      `the text of "b" holds the id ${id}; the model knows the ids 0 to 256`,
+    );
+  }
+});
+
 test("a dense twin is as wide as the experts of a token, shared ones included, and has no layers to report", async () => {
   const config = configOf({ model: { sharedExperts: 1 } });
   const learner = learnerOf(config, "dense");

@@ -24,7 +24,7 @@ import {
   type Tensor,
 } from "../tensor/index.ts";
 import type { TrainConfig } from "./config.ts";
-import { type Batch, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
+import { type Batch, checkIds, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
 import { nonFinitePlace } from "./diagnose.ts";
 import type { StepRecord } from "./events.ts";
 import { AdamW } from "./optimizer.ts";
@@ -62,8 +62,9 @@ export class Learner {
   private readonly device: Device;
   private readonly pass: RepeatedPass<Pass>;
 
-  /** Gives `model` memory on `device` and its first weights. */
+  /** Gives `model` memory on `device` and its first weights. Error "data" where the corpus holds ids that it does not know. */
   constructor(model: Decoder, config: TrainConfig, corpus: TokenCorpus, device: Device) {
+    checkIds(corpus, model.config.vocabulary);
     this.model = model;
     this.config = config;
     this.corpus = corpus;
@@ -74,7 +75,7 @@ export class Learner {
 
   /** Does step `step` (from 1) and returns its figures. Throws {@link Divergence} before any weight is touched. */
   async step(step: number): Promise<StepRecord> {
-    const { config, optimizer } = this;
+    const { optimizer } = this;
     const host = this.batchOf(step);
     const pass = this.pass.run(host, (batch) =>
       scope(() => {
@@ -85,6 +86,16 @@ export class Learner {
         return { ...losses, squaredNorm: optimizer.squaredNorm() };
       }),
     );
+    try {
+      return await this.learn(step, pass);
+    } finally {
+      this.pass.release(pass);
+    }
+  }
+
+  /** Moves the weights by the gradients of `pass`. */
+  private async learn(step: number, pass: Pass): Promise<StepRecord> {
+    const { config, optimizer } = this;
     const loss = await pass.loss.item();
     const gradNorm = Math.sqrt(await pass.squaredNorm.item());
     if (!Number.isFinite(loss)) throw await this.divergence(step, `the loss is ${loss}`);
@@ -99,7 +110,6 @@ export class Learner {
     });
     const figures = await Promise.all(pass.routes.map(({ measure }) => routeFigures(measure)));
     const losses = await meanParts(pass.routes.map((route) => route.losses));
-    this.pass.release(pass);
     return { step, loss, lr, gradNorm, losses, layers: figures.map((layer) => layerFigures([layer])) };
   }
 
