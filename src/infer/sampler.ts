@@ -139,22 +139,63 @@ export interface Candidates {
 
 /** The tokens that topK, topP and minP leave, likeliest first, the lower id on a tie. */
 export function candidates(logits_V: Float32Array, options: SamplingOptions): Candidates {
-  return candidatesOf({ values_V: logits_V, best: argmax(logits_V), total: null }, options);
+  const left = candidatesOf({ values_V: logits_V, best: argmax(logits_V), total: null }, options);
+  return taken(
+    left,
+    Array.from(left.ids.keys()).sort(
+      (a, b) => left.weights[b] - left.weights[a] || left.ids[a] - left.ids[b],
+    ),
+  );
 }
 
+/** The same in any order. */
 function candidatesOf({ values_V, best, total }: OwnLogits, options: SamplingOptions): Candidates {
   const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
   const most = values_V[best];
-  // Of all tokens the logits are looked at, but only few have their weights computed.
+  // Of all tokens the logits are looked at, but only some have their weights computed.
   const all = topP < 1 && topK === 0 ? (total ?? weightOfAll(values_V, best, temperature)) : 0;
   // What is below (1 - topP) / V of the whole is outside of topP's set all together.
   const least = Math.max(minP, ((1 - topP) * all) / values_V.length);
   const ids = topK > 0 ? highest(values_V, topK) : atLeast(values_V, most + temperature * Math.log(least));
   const weights = ids.map((id) => Math.exp((values_V[id] - most) / temperature));
-  let count = weights.length;
-  if (topP < 1) count = countReaching(weights, topP * (topK > 0 ? sumOf(weights) : all));
-  while (count > 1 && weights[count - 1] < minP) count--; // the likeliest weighs 1
-  return { ids: ids.slice(0, count), weights: weights.slice(0, count) };
+  let left: Candidates = { ids, weights };
+  if (topP < 1) left = heaviest(left, topP * (topK > 0 ? sumOf(weights) : all));
+  if (minP === 0) return left;
+  return taken(
+    left,
+    Array.from(left.ids.keys()).filter((at) => left.weights[at] >= minP),
+  );
+}
+
+function taken({ ids, weights }: Candidates, places: readonly number[]): Candidates {
+  return { ids: places.map((at) => ids[at]), weights: places.map((at) => weights[at]) };
+}
+
+/** Classes of weights in {@link heaviest}: so many for a factor of e, from 1 down. */
+const classesEach = 32;
+const classes = 1024;
+
+/** The fewest of the heaviest that weigh `goal` together, the lower id on a tie. Only those as heavy as the last of them are sorted. */
+function heaviest(tokens: Candidates, goal: number): Candidates {
+  const { ids, weights } = tokens;
+  const classOf = (weight: number): number =>
+    Math.min(classes - 1, Math.floor(-Math.log(weight) * classesEach));
+  const own = Int16Array.from(weights, classOf);
+  const sums = new Float64Array(classes);
+  for (let at = 0; at < own.length; at++) sums[own[at]] += weights[at];
+  let last = 0;
+  let reached = 0;
+  while (last < classes - 1 && reached + sums[last] < goal) reached += sums[last++];
+  const places: number[] = [];
+  const edge: number[] = [];
+  for (let at = 0; at < own.length; at++) if (own[at] <= last) (own[at] < last ? places : edge).push(at);
+  edge.sort((a, b) => weights[b] - weights[a] || ids[a] - ids[b]);
+  for (const at of edge) {
+    places.push(at);
+    reached += weights[at];
+    if (reached >= goal) break;
+  }
+  return taken(tokens, places);
 }
 
 /** Up to so many of the highest are kept in order as they are met; for more, all are sorted. */
@@ -162,7 +203,10 @@ const fewHighest = 256;
 
 /** Ids of the `count` highest, highest first, the lower id on a tie. */
 function highest(values_V: Float32Array, count: number): number[] {
-  if (count > fewHighest) return sorted(Array.from(values_V.keys()), values_V).slice(0, count);
+  if (count > fewHighest)
+    return Array.from(values_V.keys())
+      .sort((a, b) => values_V[b] - values_V[a] || a - b)
+      .slice(0, count);
   const ids: number[] = [];
   let last = Number.NEGATIVE_INFINITY; // the lowest of them
   for (let id = 0; id < values_V.length && count > 0; id++) {
@@ -177,31 +221,16 @@ function highest(values_V: Float32Array, count: number): number[] {
   return ids;
 }
 
-/** Ids of the values that are at least `limit`, or below it by no more than rounding; highest first. */
+/** Ids of the values that are at least `limit`, or below it by no more than rounding. */
 function atLeast(values_V: Float32Array, limit: number): number[] {
   const rounded = limit - 1e-9 * (1 + Math.abs(limit));
   const ids: number[] = [];
   for (let id = 0; id < values_V.length; id++) if (values_V[id] >= rounded) ids.push(id);
-  return sorted(ids, values_V);
-}
-
-/** Highest first, the lower id on a tie. */
-function sorted(ids: number[], values_V: Float32Array): number[] {
-  return ids.sort((a, b) => values_V[b] - values_V[a] || a - b);
+  return ids;
 }
 
 function sumOf(weights: readonly number[]): number {
   return weights.reduce((sum, weight) => sum + weight, 0);
-}
-
-/** How many of the first it takes to weigh `goal`. */
-function countReaching(weights: readonly number[], goal: number): number {
-  let reached = 0;
-  for (let i = 0; i < weights.length; i++) {
-    reached += weights[i];
-    if (reached >= goal) return i + 1;
-  }
-  return weights.length;
 }
 
 /** The token at `share`, from 0 to 1, of the weights. What rounding leaves at the end is the likeliest's. */
