@@ -178,11 +178,12 @@ const classes = 1024;
 /** The fewest of the heaviest that weigh `goal` together, the lower id on a tie. Only those as heavy as the last of them are sorted. */
 function heaviest(tokens: Candidates, goal: number): Candidates {
   const { ids, weights } = tokens;
-  const classOf = (weight: number): number =>
-    Math.min(classes - 1, Math.floor(-Math.log(weight) * classesEach));
-  const own = Int16Array.from(weights, classOf);
+  const own = new Int16Array(weights.length);
   const sums = new Float64Array(classes);
-  for (let at = 0; at < own.length; at++) sums[own[at]] += weights[at];
+  for (let at = 0; at < own.length; at++) {
+    own[at] = Math.min(classes - 1, Math.floor(-Math.log(weights[at]) * classesEach));
+    sums[own[at]] += weights[at];
+  }
   let last = 0;
   let reached = 0;
   while (last < classes - 1 && reached + sums[last] < goal) reached += sums[last++];
