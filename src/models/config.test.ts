@@ -125,6 +125,10 @@ test.each<[Record<string, unknown>, string]>([
     { conclave: { routing: { experts: 4, k: 2 } } },
     "conclave.routing.experts: 4 is not num_local_experts (8)",
   ],
+  [
+    { conclave: { routing: { experts: 8, k: 2, gate: { kind: "hash", vocabulary: 31999 } } } },
+    "conclave.routing.gate.vocabulary: 31999 is less than vocab_size (32000)",
+  ],
   [{ conclave: { routing: { experts: 8, k: 2, colour: 1 } } }, "conclave.routing.colour: unknown key"],
 ])("%j is refused by its key", (change, message) => {
   const read = (): unknown => readMixtral({ ...mixtral8x7b, ...change }, "x/config.json");

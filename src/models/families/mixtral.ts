@@ -117,6 +117,13 @@ export function readMixtral(json: unknown, source = "config.json"): MixtralConfi
       `${source}: conclave.routing.experts: ${routing.experts} is not num_local_experts (${experts})`,
     );
   }
+  const { gate } = routing;
+  if (gate.kind === "hash" && gate.vocabulary < parsed.vocab_size) {
+    fail(
+      "config",
+      `${source}: conclave.routing.gate.vocabulary: ${gate.vocabulary} is less than vocab_size (${parsed.vocab_size})`,
+    );
+  }
   return {
     ...readDecoder(parsed, defaults, source),
     expertHidden: parsed.intermediate_size,
