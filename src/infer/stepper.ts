@@ -11,7 +11,7 @@ import {
   type Context,
   type Device,
   type PagedRows,
-  type Replay,
+  Repeated,
   type Tensor,
   tensor,
   untapped,
@@ -28,20 +28,21 @@ import {
   type StepWishes,
 } from "./step.ts";
 
-/** Recorded steps that are kept: batches of other sizes come and go. */
-const mostRecorded = 8;
-/** Recording is given up after as many steps, one after the other, that cannot be done again. */
-const mostFailures = 3;
+/** Steps that are kept: batches of other sizes come and go. */
+const mostKept = 8;
 
-/** A step with the tensors that it reads and gives; without a replay it is done once. */
-interface Step {
+/** What a step reads. */
+interface StepTensors {
   readonly ids_T: Tensor;
   readonly places: PagedRows;
   /** See {@link StepInputs}. */
   readonly inverse_N1: Tensor | null;
-  /** Null where no row is sampled from. */
-  readonly outputs: StepOutputs | null;
-  readonly replay: Replay | null;
+}
+
+/** A step that comes again. */
+interface KeptStep {
+  readonly inputs: StepTensors;
+  readonly pass: Repeated<StepOutputs | null>;
 }
 
 /** What a step is about. */
@@ -58,8 +59,7 @@ export class Stepper {
   private readonly ctx: Context;
   private readonly device: Device;
   /** By what makes steps different; longest unused first. */
-  private readonly recorded = new Map<string, Step>();
-  private failures = 0;
+  private readonly kept = new Map<string, KeptStep>();
   /** Those with pieces that are made when they are needed, as a step that is done again does not. */
   private partial: readonly Parameter[];
 
@@ -79,22 +79,16 @@ export class Stepper {
   ): Promise<StepResult[]> {
     const ids = Int32Array.from(rows.flatMap((row) => row.ids));
     const work = { rows, ids, places: this.cache.place(sequences), wishes };
-    const step = this.repeats(rows) ? this.again(work) : this.first(work, false);
-    try {
-      return step.outputs ? await readStep(step.outputs, rows) : [];
-    } finally {
-      if (!step.replay) disposeStep(step);
-    }
+    return await (this.comesAgain(rows) ? this.again(work) : this.once(work));
   }
 
   dispose(): void {
-    for (const key of [...this.recorded.keys()]) this.forget(key);
+    for (const key of [...this.kept.keys()]) this.forget(key);
   }
 
   /** Whether the step comes again: a token of each request, and nothing that JavaScript has to see, decide or make. */
-  private repeats(rows: readonly StepRows[]): boolean {
+  private comesAgain(rows: readonly StepRows[]): boolean {
     if (
-      this.failures >= mostFailures ||
       this.ctx.tap !== untapped ||
       !rows.every(({ ids, sampled, labels, experts }) => ids.length === 1 && sampled && !labels && !experts)
     )
@@ -103,60 +97,89 @@ export class Stepper {
     return this.partial.length === 0;
   }
 
-  private again(work: StepWork): Step {
-    const { rows, ids, places, wishes } = work;
+  private async once(work: StepWork): Promise<StepResult[]> {
+    const inputs = stepTensors(this.device, work);
+    try {
+      const outputs = this.compute(inputs, work, work.places.end);
+      if (!outputs) return [];
+      try {
+        return await readStep(outputs, work.rows);
+      } finally {
+        disposeOutputs(outputs);
+      }
+    } finally {
+      disposeTensors(inputs);
+    }
+  }
+
+  private async again(work: StepWork): Promise<StepResult[]> {
+    const { inputs, pass } = this.keptFor(work);
+    // Later steps stand at later positions, as far as the pages reach.
+    const reach = Math.min(work.places.pagesEach * this.cache.pageSize, this.model.config.maxPositions);
+    const outputs = pass.run(() => this.compute(inputs, work, reach));
+    try {
+      return outputs ? await readStep(outputs, work.rows) : [];
+    } finally {
+      pass.release(outputs);
+    }
+  }
+
+  private compute(
+    { places, ...inputs }: StepTensors,
+    { rows, wishes }: StepWork,
+    end: number,
+  ): StepOutputs | null {
+    const pass = this.cache.passAt(places, end);
+    return computeStep(this.model, { ...inputs, pass, rows }, this.ctx, wishes);
+  }
+
+  /** The step of its kind, with the inputs of this one. */
+  private keptFor(work: StepWork): KeptStep {
+    const { rows, places, wishes } = work;
     const key = [rows.length, places.pagesEach, wishes.logits, wishes.totals, wishes.routes].join();
-    const known = this.recorded.get(key);
-    this.recorded.delete(key);
-    if (known?.replay?.usable) {
-      this.recorded.set(key, known);
-      known.ids_T.write(ids);
-      known.places.pages_BM.write(places.pages);
-      known.places.sequence_T.write(places.sequence);
-      known.places.position_T.write(places.position);
-      known.inverse_N1?.write(inverseTemperatures(rows));
-      known.replay.run();
-      return known;
-    }
-    if (known) disposeStep(known);
-    const step = this.first(work, true);
-    this.failures = step.replay ? 0 : this.failures + 1;
-    if (step.replay) {
-      const [oldest] = this.recorded.keys();
-      if (this.recorded.size === mostRecorded) this.forget(oldest);
-      this.recorded.set(key, step);
-    }
+    const known = this.kept.get(key);
+    const step = known ?? {
+      inputs: stepTensors(this.device, work),
+      pass: new Repeated<StepOutputs | null>(this.device, {
+        disposeOf: (made) => made && disposeOutputs(made),
+      }),
+    };
+    if (known) writeTensors(known.inputs, work);
+    this.kept.delete(key);
+    const [oldest] = this.kept.keys();
+    if (this.kept.size === mostKept) this.forget(oldest);
+    this.kept.set(key, step);
     return step;
   }
 
-  /** Runs a step; `recorded`: so that it can be done again, if it can. */
-  private first({ rows, ids, places, wishes }: StepWork, recorded: boolean): Step {
-    const { model, cache, ctx, device } = this;
-    const inverse = wishes.totals ? inverseTemperatures(rows) : [];
-    const inputs = {
-      ids_T: tensor(device, ids),
-      places: pagedRows(device, places),
-      inverse_N1: inverse.length > 0 ? tensor(device, inverse, [inverse.length, 1]) : null,
-    };
-    // Later steps stand at later positions, as far as the pages reach.
-    const reach = Math.min(places.pagesEach * cache.pageSize, model.config.maxPositions);
-    const pass = cache.passAt(inputs.places, recorded ? reach : places.end);
-    const compute = () => computeStep(model, { ...inputs, pass, rows }, ctx, wishes);
-    try {
-      if (!recorded) return { ...inputs, outputs: compute(), replay: null };
-      const { result, replay } = device.record(compute);
-      return { ...inputs, outputs: result, replay };
-    } catch (error) {
-      disposeStep({ ...inputs, outputs: null, replay: null });
-      throw error;
-    }
-  }
-
   private forget(key: string): void {
-    const step = this.recorded.get(key);
-    this.recorded.delete(key);
-    if (step) disposeStep(step);
+    const { inputs, pass } = this.kept.get(key)!;
+    this.kept.delete(key);
+    pass.dispose();
+    disposeTensors(inputs);
   }
+}
+
+function stepTensors(device: Device, { rows, ids, places, wishes }: StepWork): StepTensors {
+  const inverse = wishes.totals ? inverseTemperatures(rows) : [];
+  return {
+    ids_T: tensor(device, ids),
+    places: pagedRows(device, places),
+    inverse_N1: inverse.length > 0 ? tensor(device, inverse, [inverse.length, 1]) : null,
+  };
+}
+
+function writeTensors({ ids_T, places, inverse_N1 }: StepTensors, work: StepWork): void {
+  ids_T.write(work.ids);
+  places.pages_BM.write(work.places.pages);
+  places.sequence_T.write(work.places.sequence);
+  places.position_T.write(work.places.position);
+  inverse_N1?.write(inverseTemperatures(work.rows));
+}
+
+function disposeTensors({ ids_T, places, inverse_N1 }: StepTensors): void {
+  for (const input of [ids_T, places.pages_BM, places.sequence_T, places.position_T, inverse_N1])
+    input?.dispose();
 }
 
 function inverseTemperatures(rows: readonly StepRows[]): Float32Array<ArrayBuffer> {
@@ -164,11 +187,4 @@ function inverseTemperatures(rows: readonly StepRows[]): Float32Array<ArrayBuffe
     rows.filter(({ sampled }) => sampled),
     ({ temperature }) => 1 / temperature,
   );
-}
-
-function disposeStep({ ids_T, places, inverse_N1, outputs, replay }: Step): void {
-  for (const input of [ids_T, places.pages_BM, places.sequence_T, places.position_T, inverse_N1])
-    input?.dispose();
-  if (outputs) disposeOutputs(outputs);
-  replay?.dispose();
 }

@@ -8,6 +8,7 @@ export { MappedFile } from "./mapped.ts";
 export type { DifferentiableOp, InputGrads, Op, OutputSpec, Reads, VjpContext } from "./op.ts";
 export * from "./ops/index.ts";
 export { philox4x32, Random } from "./random.ts";
+export { Repeated, type RepeatedOptions } from "./repeated.ts";
 export type { Replay } from "./replay.ts";
 export { keep, scope } from "./scope.ts";
 export { addInto, type GradientSink, gradients, Tape, watch, withoutTape } from "./tape.ts";

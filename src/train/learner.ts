@@ -19,16 +19,17 @@ import {
   type Device,
   mean,
   Random,
+  Repeated,
   scope,
   Tape,
   type Tensor,
+  tensor,
 } from "../tensor/index.ts";
 import type { TrainConfig } from "./config.ts";
 import { type Batch, checkIds, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
 import { nonFinitePlace } from "./diagnose.ts";
 import type { StepRecord } from "./events.ts";
 import { AdamW } from "./optimizer.ts";
-import { type BatchTensors, batchTensors, RepeatedPass } from "./repeated-pass.ts";
 import { learningRate } from "./schedule.ts";
 
 /** A step whose loss or gradient is not a number. The weights are still those before it. */
@@ -54,13 +55,31 @@ interface RouteLoad {
   readonly losses: RouteLosses;
 }
 
+/** A batch on the device. */
+interface BatchTensors {
+  readonly ids_BS: Tensor;
+  readonly targets_T: Tensor;
+}
+
+function batchTensors(device: Device, { inputs, targets, batch, sequence }: Batch): BatchTensors {
+  return { ids_BS: tensor(device, inputs, [batch, sequence]), targets_T: tensor(device, targets) };
+}
+
+/**
+ * What a recorded pass works on stays its own, also while others evaluate. Above this many bytes its kernels take so long that the
+ * JavaScript between them does not matter (docs/log.md).
+ */
+const mostBytes = 256 * 2 ** 20;
+
 export class Learner {
   readonly model: Decoder;
   readonly optimizer: AdamW;
   private readonly config: TrainConfig;
   private readonly corpus: TokenCorpus;
   private readonly device: Device;
-  private readonly pass: RepeatedPass<Pass>;
+  /** What a pass reads; made with the first. */
+  private batch: BatchTensors | null = null;
+  private readonly pass: Repeated<Pass>;
 
   /** Gives `model` memory on `device` and its first weights. Error "data" where the corpus holds ids that it does not know. */
   constructor(model: Decoder, config: TrainConfig, corpus: TokenCorpus, device: Device) {
@@ -69,7 +88,7 @@ export class Learner {
     this.config = config;
     this.corpus = corpus;
     this.device = device;
-    this.pass = new RepeatedPass(device, disposePass);
+    this.pass = new Repeated(device, { disposeOf: disposePass, mostBytes });
     this.optimizer = new AdamW(materialise(model, device, config.seed), config.optimizer);
   }
 
@@ -77,7 +96,8 @@ export class Learner {
   async step(step: number): Promise<StepRecord> {
     const { optimizer } = this;
     const host = this.batchOf(step);
-    const pass = this.pass.run(host, (batch) =>
+    const batch = this.loaded(host);
+    const pass = this.pass.run(() =>
       scope(() => {
         optimizer.arena.clearGradients();
         const tape = new Tape();
@@ -116,13 +136,19 @@ export class Learner {
   /** Gives the memory of weights and optimizer back. */
   dispose(): void {
     this.pass.dispose();
+    this.batch?.ids_BS.dispose();
+    this.batch?.targets_T.dispose();
     this.optimizer.arena.dispose();
     this.optimizer.dispose();
   }
 
   private contextOf(step: number): Context {
     const { precision, seed } = this.config;
-    return context({ training: true, precision, random: (stream) => new Random(seed, stream, step) });
+    const random = (stream: string): Random => {
+      this.device.once(); // the next step draws other numbers
+      return new Random(seed, stream, step);
+    };
+    return context({ training: true, precision, random });
   }
 
   private lossesOf({ ids_BS, targets_T }: BatchTensors, host: Batch, ctx: Context): Losses {
@@ -152,6 +178,16 @@ export class Learner {
       this.optimizer.arena,
     );
     return new Divergence(place ? `${what}, first seen in ${place}` : what);
+  }
+
+  /** The tokens of `host` on the device, where those of the step before were. */
+  private loaded(host: Batch): BatchTensors {
+    if (!this.batch) this.batch = batchTensors(this.device, host);
+    else {
+      this.batch.ids_BS.write(host.inputs);
+      this.batch.targets_T.write(host.targets);
+    }
+    return this.batch;
   }
 
   private batchOf(step: number): Batch {
