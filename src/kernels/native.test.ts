@@ -164,6 +164,7 @@ describe.runIf(here)("calls in a queue", () => {
       globalThis.held = new ArrayBuffer(bytes);
       const address = addon.address(held);
       own.set(head);
+      own[1] = addon.isas().findIndex(({ runs }) => runs);
       own.set(slots.map((slot) => (slot === memory ? address : slot)), settings);
       for (let call = 0; ; call++) {
         addon.call(kernel);

@@ -371,7 +371,7 @@ test.each(["stdout", "stderr"] as const)("a reader that leaves %s early is no fa
   child[stream].destroy();
   const [code] = await once(child, "close");
   expect(code).toBe(0);
-  expect(rest).toMatch(stream === "stdout" ? /^$/ : /^The .*\n$/s);
+  expect(rest).toMatch(stream === "stdout" ? /^$/ : /^The.*\n$/s);
 });
 
 /** Waits until `file` has at least `count` lines. */
