@@ -13,8 +13,9 @@ import {
 } from "./families/mixtral.ts";
 import { describeConfig } from "./families.ts";
 import { configText } from "./hf-config.ts";
-import { countShape, publishedModels } from "./published.ts";
+import { publishedModels } from "./published.ts";
 import { plainRope } from "./rope-config.ts";
+import { countShape } from "./shape.ts";
 
 /** The config.json of Mixtral-8x7B-v0.1, in transformers 4's spelling. */
 const mixtral8x7b = {

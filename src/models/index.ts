@@ -72,12 +72,6 @@ export { describeConfig, type FamilyName, families, familyNames } from "./famili
 export { describeModel, loadModel, type SaveOptions, saveModel } from "./folder.ts";
 export { ggufConfig, readGguf } from "./gguf/model.ts";
 export type { FileLayout, FileParts } from "./layout.ts";
-export {
-  countShape,
-  type ModelShape,
-  type PublishedName,
-  type PublishedShape,
-  publishedModels,
-  publishedNames,
-} from "./published.ts";
+export { type PublishedName, publishedModels, publishedNames } from "./published.ts";
 export { plainRope, type RopeConfig } from "./rope-config.ts";
+export { countShape, type ModelShape, type PublishedShape } from "./shape.ts";
