@@ -2,8 +2,8 @@ import { fail } from "../errors.ts";
 import type { Module } from "../nn/index.ts";
 
 /**
- * What a weight is for. "mlp": dense feed-forward layers and shared experts; "other": what no text token
- * passes (a vision tower).
+ * What a weight is for. "embedding": all that makes vectors of ids or image patches, and learned positions;
+ * "mlp": dense feed-forward layers and shared experts; "other": what no text token passes (a vision tower).
  */
 export const parts = [
   "embedding",
@@ -26,37 +26,31 @@ export interface PartCount {
 
 export interface ParameterCounts extends PartCount {
   /**
-   * `active` without the input embedding, of which a token reads one row (with tied embeddings it is also
-   * the head, and stays).
+   * `active` without the tables of which a token reads one row: the input embedding, unless it is the head
+   * too, and learned positions.
    */
   readonly activeWithoutEmbedding: number;
   readonly byPart: Readonly<Record<Part, PartCount>>;
 }
 
-/**
- * Sums parts up; `expertShare` is the share of the experts a token passes, `tied` says that the embedding
- * is also the head.
- */
-export function summarise(
+/** Sums parts up; `lookedUp` is the weights of the tables that {@link ParameterCounts} sets apart. */
+export function summarise(byPart: Readonly<Record<Part, PartCount>>, lookedUp: number): ParameterCounts {
+  const sum = (of: keyof PartCount): number => parts.reduce((all, part) => all + byPart[part][of], 0);
+  const active = sum("active");
+  return { total: sum("total"), active, activeWithoutEmbedding: active - lookedUp, byPart };
+}
+
+/** Each part's weights in all and for one token, which passes `expertShare` of the experts. */
+export function withActive(
   totals: Readonly<Record<Part, number>>,
   expertShare: number,
-  tied: boolean,
-): ParameterCounts {
+): Record<Part, PartCount> {
   const active = (part: Part): number => {
     if (part === "experts") return Math.round(totals.experts * expertShare);
     return part === "other" ? 0 : totals[part];
   };
-  const byPart = Object.fromEntries(
-    parts.map((part) => [part, { total: totals[part], active: active(part) }]),
-  );
-  const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-  const allActive = sum(parts.map(active));
-  return {
-    total: sum(parts.map((part) => totals[part])),
-    active: allActive,
-    activeWithoutEmbedding: tied ? allActive : allActive - totals.embedding,
-    byPart: byPart as Record<Part, PartCount>,
-  };
+  const counts = parts.map((part) => [part, { total: totals[part], active: active(part) }]);
+  return Object.fromEntries(counts) as Record<Part, PartCount>;
 }
 
 export function noParts(): Record<Part, number> {
@@ -79,7 +73,7 @@ export interface Countable extends Module {
 export function parameterCounts(model: Countable): ParameterCounts {
   const totals = noParts();
   for (const [name, parameter] of model.tensors()) totals[partOf(name)] += parameter.size;
-  return summarise(totals, model.expertShare, model.tied);
+  return summarise(withActive(totals, model.expertShare), model.tied ? 0 : totals.embedding);
 }
 
 /** The last of these that stands in a parameter's dotted name decides its part. */

@@ -3,7 +3,16 @@ import type { AttentionShape, DenseShape, ExpertsShape, LayersShape, PublishedSh
 
 const plain = { kind: "grouped", bias: false, sinks: false, headNorm: "none" } as const;
 const swiglu = { kind: "experts", gated: true, bias: false, routerBias: false, shared: 0 } as const;
-const decoder = { kind: "shape", tied: false, finalNorms: 1, positionBias: 0, other: 0 } as const;
+const decoder = {
+  kind: "shape",
+  positions: 0,
+  patch: 0,
+  head: { kind: "vocabulary" },
+  norm: "rms",
+  finalNorms: 1,
+  positionBias: 0,
+  other: 0,
+} as const;
 
 const gptOssLayers = (layers: number, experts: number): LayersShape => ({
   layers,
@@ -29,7 +38,7 @@ const deepseekAttention: AttentionShape = {
   valueDim: 128,
 };
 const t5Base = { ...plain, heads: 12, kvHeads: 12, headDim: 64 } as const;
-const switchDense: DenseShape = { kind: "dense", hidden: 3072, gated: false };
+const switchDense: DenseShape = { kind: "dense", hidden: 3072, gated: false, bias: false };
 const switchExperts: ExpertsShape = { ...swiglu, experts: 8, active: 1, hidden: 3072, gated: false };
 
 export type PublishedName =
@@ -125,7 +134,7 @@ export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = 
         layers: 3,
         attentions: 1,
         attention: deepseekAttention,
-        feedForward: { kind: "dense", hidden: 18_432, gated: true },
+        feedForward: { kind: "dense", hidden: 18_432, gated: true, bias: false },
       },
       {
         layers: 58,
@@ -155,7 +164,7 @@ export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = 
     title: "Switch Transformer Base, 8 experts (Google 2021); active: encoder and decoder together",
     width: 768,
     vocabulary: 32_128,
-    tied: true,
+    head: { kind: "tied" },
     finalNorms: 2,
     positionBias: 2 * 32 * 12,
     layers: [

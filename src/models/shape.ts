@@ -4,7 +4,7 @@
  * D width, F hidden width of a feed-forward layer or of one expert, E experts, H heads, G key/value heads,
  * C headDim.
  */
-import { noParts, type ParameterCounts, type Part, parts, summarise } from "./counts.ts";
+import { noParts, type ParameterCounts, type Part, parts, summarise, withActive } from "./counts.ts";
 
 interface GroupedAttention {
   readonly kind: "grouped";
@@ -37,6 +37,8 @@ export interface DenseShape {
   readonly hidden: number;
   /** Gate and up (three matrices) or only up (two). */
   readonly gated: boolean;
+  /** Offsets on every matrix. */
+  readonly bias: boolean;
 }
 
 export interface ExpertsShape {
@@ -45,6 +47,7 @@ export interface ExpertsShape {
   readonly active: number;
   readonly hidden: number;
   readonly gated: boolean;
+  /** Offsets on every matrix. */
   readonly bias: boolean;
   /** E extra numbers: an offset of the logits, or one for selection only. */
   readonly routerBias: boolean;
@@ -63,12 +66,25 @@ export interface LayersShape {
   readonly feedForward: DenseShape | ExpertsShape;
 }
 
+/** The output layer: the embedding again, a matrix as long as the vocabulary, or one of another length. */
+export type HeadShape =
+  | { readonly kind: "tied" }
+  | { readonly kind: "vocabulary" }
+  | { readonly kind: "outputs"; readonly outputs: number; readonly bias: boolean };
+
 export interface ModelShape {
   readonly kind: "shape";
   readonly title: string;
   readonly width: number;
+  /** Rows of the token embeddings, of all of them if there are several; 0: the model reads no ids. */
   readonly vocabulary: number;
-  readonly tied: boolean;
+  /** Learned vectors of width D that stand for positions; the class token of an image model is one of them. */
+  readonly positions: number;
+  /** Numbers in an image patch (height * width * channels), which one matrix with offsets takes to D; 0: no images. */
+  readonly patch: number;
+  readonly head: HeadShape;
+  /** RMSNorm has D weights, LayerNorm has D offsets too. */
+  readonly norm: "rms" | "layer";
   readonly layers: readonly LayersShape[];
   /** Norms outside the layers: one a stack. */
   readonly finalNorms: number;
@@ -92,46 +108,56 @@ export type PublishedShape = ModelShape | RumouredShape;
 /** Weights in all and for one token, by part. */
 export function countShape(shape: PublishedShape): ParameterCounts {
   if (shape.kind === "rumour") {
-    return summarise(
-      { ...noParts(), experts: shape.experts * shape.expertParameters },
-      shape.active / shape.experts,
-      false,
-    );
+    const totals = { ...noParts(), experts: shape.experts * shape.expertParameters };
+    return summarise(withActive(totals, shape.active / shape.experts), 0);
   }
   const totals = noParts();
-  const { width, vocabulary, tied } = shape;
-  totals.embedding = vocabulary * width;
-  totals.head = tied ? 0 : vocabulary * width;
-  totals.norms = shape.finalNorms * width;
+  const { width, vocabulary, positions, patch, head } = shape;
+  const norm = shape.norm === "layer" ? 2 * width : width;
+  const projection = patch === 0 ? 0 : (patch + 1) * width;
+  totals.embedding = (vocabulary + positions) * width + projection;
+  totals.head = countHead(head, width, vocabulary);
+  totals.norms = shape.finalNorms * norm;
   totals.attention = shape.positionBias;
   totals.other = shape.other;
   let activeExperts = 0;
   for (const group of shape.layers) {
-    const counts = countLayer(group, width);
+    const counts = countLayer(group, width, norm);
     for (const part of parts) totals[part] += group.layers * counts[part];
     const { feedForward } = group;
     if (feedForward.kind === "experts")
       activeExperts += (group.layers * counts.experts * feedForward.active) / feedForward.experts;
   }
-  return summarise(totals, totals.experts === 0 ? 0 : activeExperts / totals.experts, tied);
+  const lookedUp = ((head.kind === "tied" ? 0 : vocabulary) + positions) * width;
+  return summarise(withActive(totals, totals.experts === 0 ? 0 : activeExperts / totals.experts), lookedUp);
 }
 
+function countHead(head: HeadShape, width: number, vocabulary: number): number {
+  if (head.kind === "tied") return 0;
+  if (head.kind === "vocabulary") return vocabulary * width;
+  return head.outputs * (head.bias ? width + 1 : width);
+}
+
+/** One layer, whose norms over the width have `norm` weights each. */
 function countLayer(
   { attention, attentions, feedForward }: LayersShape,
   width: number,
+  norm: number,
 ): Record<Part, number> {
   const counts = noParts();
   const { weights, norms } = countAttention(attention, width);
   counts.attention = attentions * weights;
-  counts.norms = attentions * (norms + width) + width;
-  const matrices = feedForward.gated ? 3 : 2;
+  counts.norms = attentions * (norms + norm) + norm;
+  const { hidden, gated, bias } = feedForward;
+  const matrices = gated ? 3 : 2;
+  const offsets = bias ? (matrices - 1) * hidden + width : 0;
+  const network = matrices * width * hidden + offsets;
   if (feedForward.kind === "dense") {
-    counts.mlp = matrices * width * feedForward.hidden;
+    counts.mlp = network;
     return counts;
   }
-  const { experts, hidden, bias, routerBias, shared } = feedForward;
-  const offsets = bias ? (matrices - 1) * hidden + width : 0;
-  counts.experts = experts * (matrices * width * hidden + offsets);
+  const { experts, routerBias, shared } = feedForward;
+  counts.experts = experts * network;
   counts.router = experts * width + (routerBias ? experts : 0);
   counts.mlp = matrices * width * shared;
   return counts;
