@@ -1,18 +1,24 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { weightBytes } from "./counts.ts";
-import { type PublishedName, publishedModels } from "./published.ts";
-import { countShape } from "./shape.ts";
+import { publishedModels } from "./published.ts";
+import { countShape, type ModelShape, type PublishedShape } from "./shape.ts";
 
 /** Counted by transformers' own modules: test/golden/published.py. */
 const golden: Record<string, Record<string, number>> = JSON.parse(
   readFileSync(new URL("../../test/golden/published.json", import.meta.url), "utf8"),
 );
 
+const vmoe = publishedModels["v-moe-15b"] as ModelShape;
+const shapes: Record<string, PublishedShape> = {
+  ...publishedModels,
+  "v-moe-15b, dense": { ...vmoe, layers: [{ ...vmoe.layers[0], layers: 48 }] },
+};
+
 test.each(Object.keys(golden))(
   "%s has exactly the weights that transformers' module has, part by part",
   (name) => {
-    const { total, byPart } = countShape(publishedModels[name as PublishedName]);
+    const { total, byPart } = countShape(shapes[name]);
     const { total: expectedTotal, ...expected } = golden[name];
     expect(total).toBe(expectedTotal);
     const mine = Object.entries(byPart).map(([part, count]) => [part, count.total] as const);
@@ -36,6 +42,29 @@ test.each([
   expect(Math.abs(counts.total / 1e9 - total)).toBeLessThanOrEqual(within);
   const mine = embedding === "with" ? counts.active : counts.activeWithoutEmbedding;
   expect(Math.abs(mine / 1e9 - active)).toBeLessThanOrEqual(within);
+});
+
+// In billions, as published, where no count of active weights is; the last number is how far off we may be, in per cent.
+test.each([
+  ["gpt-3", 174.6, 0.003], // Brown et al. 2020, table D.1: 174,600 M
+  ["gpt-3.5", 175, 0.3], // as told
+  ["switch-c-2048", 1571, 0.03], // Fedus et al. 2022, table 9
+  ["gshard-600b", 600, 3.5], // Lepikhin et al. 2020, table 1; "beyond 600 billion parameters" in the abstract
+  ["v-moe-15b", 14.7051, 0.0003], // Riquelme et al. 2021, table 7: 14,705.1 M
+] as const)("%s: %d B in all, as published", (name, total, percent) => {
+  const off = countShape(publishedModels[name]).total / (total * 1e9) - 1;
+  expect(100 * Math.abs(off)).toBeLessThanOrEqual(percent);
+});
+
+test("a token of V-MoE 15B passes one network more than in the dense model, and a router, in 24 layers", () => {
+  const { total, mlp } = golden["v-moe-15b, dense"];
+  const router = 32 * 1408;
+  expect(countShape(vmoe).active).toBe(total + 24 * (mlp / 48 + router));
+});
+
+test("of GPT-3 a token looks up a position; its embedding is the head too", () => {
+  const { active, activeWithoutEmbedding } = countShape(publishedModels["gpt-3"]);
+  expect(active - activeWithoutEmbedding).toBe(2048 * 12_288);
 });
 
 test("Mixtral 8x7B in bf16 takes 93.4 GB with all experts and 25.8 GB for those of one token", () => {

@@ -41,6 +41,34 @@ const t5Base = { ...plain, heads: 12, kvHeads: 12, headDim: 64 } as const;
 const switchDense: DenseShape = { kind: "dense", hidden: 3072, gated: false, bias: false };
 const switchExperts: ExpertsShape = { ...swiglu, experts: 8, active: 1, hidden: 3072, gated: false };
 
+/** Table 2.1 of Brown et al. 2020, with GPT-2's vocabulary, offsets and tied head; its sparse attention has the same weights. */
+const gpt3 = {
+  ...decoder,
+  width: 12_288,
+  vocabulary: 50_257,
+  positions: 2048,
+  head: { kind: "tied" },
+  norm: "layer",
+  layers: [
+    {
+      layers: 96,
+      attentions: 1,
+      attention: { ...plain, heads: 96, kvHeads: 96, headDim: 128, bias: true },
+      feedForward: { kind: "dense", hidden: 4 * 12_288, gated: false, bias: true },
+    },
+  ],
+} as const;
+
+/** Table 9 of Fedus et al. 2022 gives 32 heads; the weights that were released have 30, and a head of their own. */
+const switchC = { ...plain, heads: 30, kvHeads: 30, headDim: 64 } as const;
+const switchCExperts: ExpertsShape = { ...swiglu, experts: 2048, active: 1, hidden: 6144, gated: false };
+
+const gshard = { ...plain, heads: 16, kvHeads: 16, headDim: 128 } as const;
+const gshardDense: DenseShape = { kind: "dense", hidden: 8192, gated: false, bias: false };
+const gshardExperts: ExpertsShape = { ...swiglu, experts: 2048, active: 2, hidden: 8192, gated: false };
+
+const vmoe = { ...plain, heads: 16, kvHeads: 16, headDim: 88, bias: true } as const;
+
 export type PublishedName =
   | "mixtral-8x7b"
   | "mixtral-8x22b"
@@ -50,7 +78,12 @@ export type PublishedName =
   | "gpt-oss-120b"
   | "deepseek-v3"
   | "llama-4-scout"
+  | "gpt-3"
+  | "gpt-3.5"
   | "switch-base-8"
+  | "switch-c-2048"
+  | "gshard-600b"
+  | "v-moe-15b"
   | "gpt-4-rumoured";
 
 export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = {
@@ -159,6 +192,11 @@ export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = 
     ],
     other: 871_932_416,
   },
+  "gpt-3": { ...gpt3, title: "GPT-3 175B (OpenAI 2020)" },
+  "gpt-3.5": {
+    ...gpt3,
+    title: "GPT-3.5 as told, with GPT-3's shape; OpenAI has never published GPT-3.5's own",
+  },
   "switch-base-8": {
     ...decoder,
     title: "Switch Transformer Base, 8 experts (Google 2021); active: encoder and decoder together",
@@ -172,6 +210,61 @@ export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = 
       { layers: 6, attentions: 1, attention: t5Base, feedForward: switchExperts },
       { layers: 6, attentions: 2, attention: t5Base, feedForward: switchDense },
       { layers: 6, attentions: 2, attention: t5Base, feedForward: switchExperts },
+    ],
+  },
+  "switch-c-2048": {
+    ...decoder,
+    title: "Switch-C, 2048 experts (Google 2021); active: encoder and decoder together",
+    width: 2080,
+    vocabulary: 32_128,
+    finalNorms: 2,
+    positionBias: 2 * 32 * 30,
+    layers: [
+      { layers: 15, attentions: 1, attention: switchC, feedForward: switchCExperts },
+      { layers: 15, attentions: 2, attention: switchC, feedForward: switchCExperts },
+    ],
+  },
+  // Lepikhin et al. 2020, Table 1 and appendix A.2. The paper is silent on the head and on offsets of the norms: both count here, and are
+  // 0.006 % of the sum.
+  "gshard-600b": {
+    ...decoder,
+    title: "GShard 600B, MoE(2048E, 36L) (Google 2020); active: encoder and decoder together",
+    width: 1024,
+    vocabulary: 64_000 + 32_000,
+    head: { kind: "outputs", outputs: 32_000, bias: false },
+    norm: "layer",
+    finalNorms: 0,
+    layers: [
+      { layers: 9, attentions: 1, attention: gshard, feedForward: gshardDense },
+      { layers: 9, attentions: 1, attention: gshard, feedForward: gshardExperts },
+      { layers: 9, attentions: 2, attention: gshard, feedForward: gshardDense },
+      { layers: 9, attentions: 2, attention: gshard, feedForward: gshardExperts },
+    ],
+  },
+  // Riquelme et al. 2021: 48 blocks, experts in every second. The count of classes is that of JFT in the authors' later code
+  // (google-research/vmoe, NUM_CLASSES); the paper has none, but its sum is met to the last digit with this one.
+  "v-moe-15b": {
+    ...decoder,
+    title: "V-MoE 15B (Google 2021); a token is an image patch",
+    width: 1408,
+    vocabulary: 0,
+    positions: 1 + (224 / 14) ** 2 + 1,
+    patch: 14 * 14 * 3,
+    head: { kind: "outputs", outputs: 29_593, bias: true },
+    norm: "layer",
+    layers: [
+      {
+        layers: 24,
+        attentions: 1,
+        attention: vmoe,
+        feedForward: { kind: "dense", hidden: 6400, gated: false, bias: true },
+      },
+      {
+        layers: 24,
+        attentions: 1,
+        attention: vmoe,
+        feedForward: { ...swiglu, experts: 32, active: 2, hidden: 6400, gated: false, bias: true },
+      },
     ],
   },
   "gpt-4-rumoured": {
