@@ -1,20 +1,27 @@
 import { Command } from "commander";
 import {
+  type CountedPrecision,
+  type CountRange,
+  countRumour,
   countShape,
   describeModel,
   familyNames,
+  findPublished,
   type ParameterCounts,
   parameterCounts,
-  publishedModels,
+  parts,
+  precisions,
   publishedNames,
+  type RumouredShape,
   weightBytes,
 } from "../models/index.ts";
 import { resolveModel } from "./model.ts";
 import { bytes, print, printJson, short, table } from "./output.ts";
 
-interface Counted {
+interface Counted extends CountRange {
   readonly title: string;
-  readonly counts: ParameterCounts;
+  /** What the ends of the range take for granted; null: they are one. */
+  readonly bounds: RumouredShape["bounds"] | null;
 }
 
 export function paramsCommand(): Command {
@@ -24,46 +31,75 @@ export function paramsCommand(): Command {
       "<model>",
       "model folder, .gguf, ORG/NAME that was pulled, config.json, or a published model's name",
     )
-    .option("--json", "print as JSON")
+    .option("--json", "print as JSON; of a model known by hearsay each number is {low, high}")
     .addHelpText(
       "after",
       `\nPublished models: ${publishedNames.join(", ")}\nFamilies of model folders: ${familyNames.join(", ")}\n\nExample:\n  conclave params mixtral-8x7b`,
     )
     .action(async (model: string, options: { json?: boolean }) => {
-      const { title, counts } = await count(model);
-      const memory = weightBytes(counts);
-      if (options.json) printJson({ model: title, ...counts, bytes: memory });
-      else show(title, counts, memory);
+      const counted = await count(model);
+      if (options.json) showJson(counted);
+      else show(counted);
     });
 }
 
 const published = `models published, by name: ${publishedNames.join(", ")}`;
 
 async function count(model: string): Promise<Counted> {
-  const name = publishedNames.find((known) => known === model.toLowerCase());
-  if (name) return { title: publishedModels[name].title, counts: countShape(publishedModels[name]) };
-  return { title: model, counts: parameterCounts(await describeModel(await resolveModel(model, published))) };
+  const shape = findPublished(model);
+  if (shape?.kind === "rumour") return { ...shape, ...countRumour(shape) };
+  const counts = shape
+    ? countShape(shape)
+    : parameterCounts(await describeModel(await resolveModel(model, published)));
+  return { title: shape?.title ?? model, low: counts, high: counts, bounds: null };
 }
 
-function show(title: string, counts: ParameterCounts, memory: ReturnType<typeof weightBytes>): void {
-  print(`${title}: ${short(counts.total)} parameters, ${short(counts.active)} active a token`);
-  print(
-    `(${short(counts.activeWithoutEmbedding)} active without the input embedding, of which a token reads one row)\n`,
-  );
-  const rows = Object.entries(counts.byPart)
-    .filter(([, part]) => part.total > 0)
-    .map(([part, { total, active }]) => [
-      part,
-      short(total),
-      short(active),
-      `${((100 * total) / counts.total).toFixed(1)} %`,
-    ]);
+function showJson({ title, low, high, bounds }: Counted): void {
+  const withBytes = (counts: ParameterCounts) => ({ ...counts, bytes: weightBytes(counts) });
+  if (!bounds) printJson({ model: title, ...withBytes(low) });
+  else printJson({ model: title, bounds, ...ranges(withBytes(low), withBytes(high)) });
+}
+
+interface Tree {
+  readonly [key: string]: number | Tree;
+}
+
+/** Two records of one shape as one: each number becomes {low, high}. */
+function ranges<T extends object>(low: T, high: T): Tree {
+  const pairs = Object.entries(low).map(([key, value]) => {
+    const other = high[key as keyof T];
+    return [key, typeof value === "number" ? { low: value, high: other } : ranges(value, other as object)];
+  });
+  return Object.fromEntries(pairs);
+}
+
+function show({ title, low, high, bounds }: Counted): void {
+  /** A number of both ends: "1.25 T to 1.76 T", or once if it reads the same. */
+  const range = (write: (counts: ParameterCounts) => string): string => {
+    const [from, to] = [write(low), write(high)];
+    return from === to ? from : `${from} to ${to}`;
+  };
+  const total = range((counts) => short(counts.total));
+  const active = range((counts) => short(counts.active));
+  print(`${title}: ${total} parameters, ${active} active a token`);
+  if (bounds) print(`  low:  ${bounds.low}\n  high: ${bounds.high}`);
+  const multiplied = range((counts) => short(counts.activeWithoutEmbedding));
+  if (multiplied !== active)
+    print(`(${multiplied} active without the input embedding, of which a token reads one row)`);
+  print("");
+  const used = parts.filter((part) => high.byPart[part].total > 0);
+  const rows = used.map((part) => [
+    part,
+    range(({ byPart }) => short(byPart[part].total)),
+    range(({ byPart }) => short(byPart[part].active)),
+    range((counts) => `${((100 * counts.byPart[part].total) / counts.total).toFixed(1)} %`),
+  ]);
   print(table(["part", "total", "active", "share"], rows));
   print("");
-  const sizes = Object.entries(memory).map(([precision, { resident, active }]) => [
+  const sizes = (Object.keys(precisions) as CountedPrecision[]).map((precision) => [
     precision,
-    bytes(resident),
-    bytes(active),
+    range((counts) => bytes(weightBytes(counts)[precision].resident)),
+    range((counts) => bytes(weightBytes(counts)[precision].active)),
   ]);
   print(table(["weights at", "all experts in memory", "active only"], sizes));
 }

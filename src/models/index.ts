@@ -72,6 +72,20 @@ export { describeConfig, type FamilyName, families, familyNames } from "./famili
 export { describeModel, loadModel, type SaveOptions, saveModel } from "./folder.ts";
 export { ggufConfig, readGguf } from "./gguf/model.ts";
 export type { FileLayout, FileParts } from "./layout.ts";
-export { type PublishedName, publishedModels, publishedNames } from "./published.ts";
+export {
+  findPublished,
+  type PublishedName,
+  publishedModels,
+  publishedNames,
+  type RumouredName,
+  rumouredModels,
+} from "./published.ts";
 export { plainRope, type RopeConfig } from "./rope-config.ts";
-export { countShape, type ModelShape, type PublishedShape } from "./shape.ts";
+export {
+  type CountRange,
+  countRumour,
+  countShape,
+  type ModelShape,
+  type PublishedShape,
+  type RumouredShape,
+} from "./shape.ts";

@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { weightBytes } from "./counts.ts";
-import { publishedModels } from "./published.ts";
-import { countShape, type ModelShape, type PublishedShape } from "./shape.ts";
+import { findPublished, publishedModels, rumouredModels } from "./published.ts";
+import { countRumour, countShape, type ModelShape } from "./shape.ts";
 
 /** Counted by transformers' own modules: test/golden/published.py. */
 const golden: Record<string, Record<string, number>> = JSON.parse(
   readFileSync(new URL("../../test/golden/published.json", import.meta.url), "utf8"),
 );
 
-const vmoe = publishedModels["v-moe-15b"] as ModelShape;
-const shapes: Record<string, PublishedShape> = {
+const vmoe = publishedModels["v-moe-15b"];
+const shapes: Record<string, ModelShape> = {
   ...publishedModels,
   "v-moe-15b, dense": { ...vmoe, layers: [{ ...vmoe.layers[0], layers: 48 }] },
 };
@@ -36,7 +36,6 @@ test.each([
   ["gpt-oss-120b", 116.83, 5.13, "without", 0.005],
   ["deepseek-v3", 671, 37, "without", 0.5],
   ["llama-4-scout", 109, 17, "with", 0.5],
-  ["gpt-4-rumoured", 1760, 440, "with", 0],
 ] as const)("%s: %d B in all, %d B active, as published", (name, total, active, embedding, within) => {
   const counts = countShape(publishedModels[name]);
   expect(Math.abs(counts.total / 1e9 - total)).toBeLessThanOrEqual(within);
@@ -65,6 +64,32 @@ test("a token of V-MoE 15B passes one network more than in the dense model, and 
 test("of GPT-3 a token looks up a position; its embedding is the head too", () => {
   const { active, activeWithoutEmbedding } = countShape(publishedModels["gpt-3"]);
   expect(active - activeWithoutEmbedding).toBe(2048 * 12_288);
+});
+
+test("GPT-4 as told lies between one attention for all experts and one for each", () => {
+  const { low, high } = countRumour(rumouredModels["gpt-4"]);
+  expect(high.total).toBe(8 * 220e9);
+  expect(high.active).toBe(2 * 220e9);
+  expect(low.total / 1e9).toBeCloseTo(220 / 3 + (8 * 2 * 220) / 3, 6); // 1246.7
+  expect(low.active / 1e9).toBeCloseTo(220 / 3 + (2 * 2 * 220) / 3, 6); // 366.7
+  expect(low.byPart.attention.total / 1e9).toBeCloseTo(220 / 3, 6);
+  for (const { byPart, total, active } of [low, high]) {
+    const counts = Object.values(byPart);
+    expect(counts.reduce((sum, part) => sum + part.total, 0)).toBe(total);
+    expect(counts.reduce((sum, part) => sum + part.active, 0)).toBe(active);
+  }
+});
+
+test("the share of feed-forward layers that GPT-4's range rests on is GPT-3's", () => {
+  const { total, mlp } = golden["gpt-3"];
+  expect(Math.abs(rumouredModels["gpt-4"].feedForwardShare - mlp / total)).toBeLessThan(0.003);
+});
+
+test("a published model is found in capitals, by a short name and by the name it once had", () => {
+  expect(findPublished("Mixtral-8x7B")).toBe(publishedModels["mixtral-8x7b"]);
+  expect(findPublished("v-moe")).toBe(vmoe);
+  expect(findPublished("gpt-4-rumoured")).toBe(rumouredModels["gpt-4"]);
+  expect(findPublished("constructor")).toBeUndefined();
 });
 
 test("Mixtral 8x7B in bf16 takes 93.4 GB with all experts and 25.8 GB for those of one token", () => {

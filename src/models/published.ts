@@ -1,5 +1,13 @@
 /** Shapes of published models. Sources: each model's config.json and its paper or model card. */
-import type { AttentionShape, DenseShape, ExpertsShape, LayersShape, PublishedShape } from "./shape.ts";
+import type {
+  AttentionShape,
+  DenseShape,
+  ExpertsShape,
+  LayersShape,
+  ModelShape,
+  PublishedShape,
+  RumouredShape,
+} from "./shape.ts";
 
 const plain = { kind: "grouped", bias: false, sinks: false, headNorm: "none" } as const;
 const swiglu = { kind: "experts", gated: true, bias: false, routerBias: false, shared: 0 } as const;
@@ -69,6 +77,7 @@ const gshardExperts: ExpertsShape = { ...swiglu, experts: 2048, active: 2, hidde
 
 const vmoe = { ...plain, heads: 16, kvHeads: 16, headDim: 88, bias: true } as const;
 
+/** Models whose shape is known. GPT-3.5 is here because the shape that is told of it is a published one. */
 export type PublishedName =
   | "mixtral-8x7b"
   | "mixtral-8x22b"
@@ -83,10 +92,9 @@ export type PublishedName =
   | "switch-base-8"
   | "switch-c-2048"
   | "gshard-600b"
-  | "v-moe-15b"
-  | "gpt-4-rumoured";
+  | "v-moe-15b";
 
-export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = {
+export const publishedModels: Readonly<Record<PublishedName, ModelShape>> = {
   "mixtral-8x7b": {
     ...decoder,
     title: "Mixtral 8x7B (Mistral AI 2023)",
@@ -267,14 +275,48 @@ export const publishedModels: Readonly<Record<PublishedName, PublishedShape>> = 
       },
     ],
   },
-  "gpt-4-rumoured": {
+};
+
+export type RumouredName = "gpt-4";
+
+/**
+ * Models known by hearsay. GPT-4's 8 experts of 220 B are from George Hotz (June 2023); that a token passes 2 is from a later report
+ * (SemiAnalysis, July 2023), which tells of 16 experts of 111 B and 55 B of shared attention instead: 1.83 T in all, 277 B active. OpenAI
+ * has confirmed neither.
+ */
+export const rumouredModels: Readonly<Record<RumouredName, RumouredShape>> = {
+  "gpt-4": {
     kind: "rumour",
-    title:
-      "GPT-4 as rumoured in 2023: 8 experts of 220 B each, 2 a token; nothing is published, and what they share is not known",
+    title: "GPT-4 as told in 2023 (8 experts of 220 B, 2 a token; OpenAI has published nothing)",
     experts: 8,
     active: 2,
     expertParameters: 220e9,
+    // A block with hidden width 4D has 4 D^2 weights of attention and 8 D^2 of feed-forward.
+    feedForwardShare: 2 / 3,
+    bounds: {
+      low: "the experts share attention and embeddings, a third of each if they are built like GPT-3",
+      high: "the experts share nothing",
+    },
   },
 };
 
-export const publishedNames: readonly PublishedName[] = Object.keys(publishedModels) as PublishedName[];
+export const publishedNames: readonly (PublishedName | RumouredName)[] = [
+  ...(Object.keys(publishedModels) as PublishedName[]),
+  ...(Object.keys(rumouredModels) as RumouredName[]),
+];
+
+/** Names that are understood but not listed: short ones, and one of an earlier version. */
+const otherNames: Readonly<Record<string, string>> = {
+  gshard: "gshard-600b",
+  "switch-c": "switch-c-2048",
+  "v-moe": "v-moe-15b",
+  "gpt-4-rumoured": "gpt-4",
+};
+
+/** The shape of a model by its name, in capitals or not. */
+export function findPublished(name: string): PublishedShape | undefined {
+  const lower = name.toLowerCase();
+  const shapes: Readonly<Record<string, PublishedShape>> = { ...publishedModels, ...rumouredModels };
+  const known = Object.hasOwn(otherNames, lower) ? otherNames[lower] : lower;
+  return Object.hasOwn(shapes, known) ? shapes[known] : undefined;
+}

@@ -4,7 +4,15 @@
  * D width, F hidden width of a feed-forward layer or of one expert, E experts, H heads, G key/value heads,
  * C headDim.
  */
-import { noParts, type ParameterCounts, type Part, parts, summarise, withActive } from "./counts.ts";
+import {
+  noParts,
+  type ParameterCounts,
+  type Part,
+  type PartCount,
+  parts,
+  summarise,
+  withActive,
+} from "./counts.ts";
 
 interface GroupedAttention {
   readonly kind: "grouped";
@@ -94,23 +102,54 @@ export interface ModelShape {
   readonly other: number;
 }
 
-/** A model of which only a sum is rumoured. */
+/**
+ * A model of which only this is told: how many experts, and how large each is with all it needs to run alone.
+ * What the experts share is not known, so its count is a range.
+ */
 export interface RumouredShape {
   readonly kind: "rumour";
   readonly title: string;
   readonly experts: number;
   readonly active: number;
+  /** Weights of one expert, those it may share with the others among them. */
   readonly expertParameters: number;
+  /** Share of an expert that is feed-forward layers. They are its own; all else (attention, embeddings) may be shared. */
+  readonly feedForwardShare: number;
+  /** What each end of the range takes for granted, for readers. */
+  readonly bounds: { readonly low: string; readonly high: string };
 }
 
 export type PublishedShape = ModelShape | RumouredShape;
 
+/** The least and the most there can be; no number of `low` is larger than its counterpart in `high`. */
+export interface CountRange {
+  readonly low: ParameterCounts;
+  readonly high: ParameterCounts;
+}
+
+/**
+ * Weights of a rumoured model. Low: there is one copy of all that is not feed-forward. High: each expert has its
+ * own. That part counts as attention, of which embeddings are a small share.
+ */
+export function countRumour(shape: RumouredShape): CountRange {
+  const { experts, active, expertParameters, feedForwardShare } = shape;
+  const feedForward = feedForwardShare * expertParameters;
+  const rest = expertParameters - feedForward;
+  const times = (weights: number, total: number, ofToken: number): PartCount => ({
+    total: Math.round(total * weights),
+    active: Math.round(ofToken * weights),
+  });
+  const withCopies = (copies: number, activeCopies: number): ParameterCounts => {
+    const counts = withActive(noParts(), 0);
+    counts.experts = times(feedForward, experts, active);
+    counts.attention = times(rest, copies, activeCopies);
+    return summarise(counts, 0);
+  };
+  return { low: withCopies(1, 1), high: withCopies(experts, active) };
+}
+
 /** Weights in all and for one token, by part. */
-export function countShape(shape: PublishedShape): ParameterCounts {
-  if (shape.kind === "rumour") {
-    const totals = { ...noParts(), experts: shape.experts * shape.expertParameters };
-    return summarise(withActive(totals, shape.active / shape.experts), 0);
-  }
+export function countShape(shape: ModelShape): ParameterCounts {
   const totals = noParts();
   const { width, vocabulary, positions, patch, head } = shape;
   const norm = shape.norm === "layer" ? 2 * width : width;
