@@ -250,7 +250,7 @@ export const publishedModels: Readonly<Record<PublishedName, ModelShape>> = {
     ],
   },
   // Riquelme et al. 2021: 48 blocks, experts in every second. The count of classes is that of JFT in the authors' later code
-  // (google-research/vmoe, NUM_CLASSES); the paper has none, but its sum is met to the last digit with this one.
+  // (google-research/vmoe, NUM_CLASSES), not from the paper; with it the sum is the paper's to the last digit, 14,705.1 M.
   "v-moe-15b": {
     ...decoder,
     title: "V-MoE 15B (Google 2021); a token is an image patch",
