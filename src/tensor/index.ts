@@ -1,4 +1,5 @@
 export type { DType } from "../kernels/abi.ts";
+export { philox4x32 } from "../kernels/philox.ts";
 export { apply, applyAll } from "./apply.ts";
 export { constant } from "./constant.ts";
 export { type Context, context, type Precision, type Tap, untapped } from "./context.ts";
@@ -7,7 +8,7 @@ export { MadeTensor, makeTensors, type Recipe } from "./made.ts";
 export { MappedFile } from "./mapped.ts";
 export type { DifferentiableOp, InputGrads, Op, OutputSpec, Reads, VjpContext } from "./op.ts";
 export * from "./ops/index.ts";
-export { philox4x32, Random } from "./random.ts";
+export { Random } from "./random.ts";
 export { Repeated, type RepeatedOptions } from "./repeated.ts";
 export type { Replay } from "./replay.ts";
 export { keep, scope } from "./scope.ts";
