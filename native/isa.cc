@@ -22,6 +22,7 @@ namespace CV_BASE { extern void (*const kernels[])(const double* slots); }
 #include "plan.cc"
 #include "reduce.cc"
 #include "rope.cc"
+#include "routing.cc"
 #include "rows.cc"
 #include "stored_forms.cc"
 #include "swiglu.cc"

@@ -21,6 +21,7 @@ typedef uint32_t vu __attribute__((vector_size(CV_WIDTH * 4)));
 typedef uint16_t vh __attribute__((vector_size(CV_WIDTH * 2)));
 typedef float v4f __attribute__((vector_size(16)));
 typedef float v8f __attribute__((vector_size(32)));
+typedef int32_t v4i __attribute__((vector_size(16)));
 #define CV_INLINE static inline __attribute__((always_inline))
 // Before a loop of few, constant turns over an array of vectors: unrolled, the array lives in registers. Before a loop over
 // what is left of a vector: kept short, since unrolling it costs more compile time than the kernel itself.
@@ -89,6 +90,40 @@ CV_INLINE float across(vf v, Join join) {
 }
 CV_INLINE float hsum(vf v) { return across(v, [](auto a, auto b) { return a + b; }); }
 CV_INLINE float hmax(vf v) { return across(v, [](auto a, auto b) { return a > b ? a : b; }); }
+
+// Whole numbers: the larger of each lane, the largest lane, and the lanes of a comparison as bits, the first lowest.
+CV_INLINE vi select(vi mask, vi yes, vi no) { return (mask & yes) | (~mask & no); }
+CV_INLINE vi vmax(vi a, vi b) { return select(a > b, a, b); }
+CV_INLINE int32_t hmax(vi v) {
+#if CV_WIDTH == 16
+  v = vmax(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  v = vmax(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+#elif CV_WIDTH == 8
+  v = vmax(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+#endif
+  v4i four;
+  memcpy(&four, &v, sizeof four);
+  for (int i = 0; i < 2; i++) {
+    v4i other = i == 0 ? __builtin_shufflevector(four, four, 2, 3, 0, 1) : __builtin_shufflevector(four, four, 1, 0, 3, 2);
+    four = four > other ? four : other;
+  }
+  return four[0];
+}
+CV_INLINE uint32_t lane_bits(vi mask) {
+#if CV_WIDTH == 16 && defined(__AVX512DQ__)
+  return (uint32_t)_mm512_movepi32_mask((__m512i)mask);
+#elif CV_WIDTH == 8 && defined(__AVX__)
+  return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#elif CV_WIDTH == 4 && defined(__SSE2__)
+  return (uint32_t)_mm_movemask_ps((__m128)mask);
+#elif CV_WIDTH == 4 && defined(__wasm_simd128__)
+  return (uint32_t)wasm_i32x4_bitmask((v128_t)mask);
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < W; i++) bits |= (uint32_t)(mask[i] & 1) << i;
+  return bits;
+#endif
+}
 
 // bf16 is the upper half of an f32. Rounding is to nearest even; a NaN keeps a set mantissa bit.
 CV_INLINE float bf16_to_f32(uint16_t h) { uint32_t u = (uint32_t)h << 16; float f; memcpy(&f, &u, 4); return f; }

@@ -265,6 +265,47 @@ export const abi = {
   planRows: { ids: "buf", offsets: "buf", token: "buf", row: "buf", tokens: "int", k: "int", experts: "int" },
   /** counts i32 [experts]: how often each expert stands in ids i32 [n]. */
   countIds: { ids: "buf", counts: "buf", n: "int", experts: "int" },
+  /** Each row's best experts in falling order of scores [tokens,experts], ties to the lower index, until their scores add up to at
+   *  least topP less 2^-21 (Infinity: never), k at most. -Infinity is never taken; NaN ranks above all, and no sum with it reaches
+   *  topP. ids i32 [tokens,k], -1 past the last. */
+  selectExperts: { scores: "buf", ids: "buf", tokens: "int", k: "int", experts: "int", topP: "num" },
+  /** Group-limited selection: out [tokens,experts] = scores for the experts of taken groups, -Infinity for the rest. Groups are
+   *  experts/groups neighbours. A group's score: its best expert above -Infinity, with top2 the f32 sum of its two best; -Infinity
+   *  where there is none, NaN above all. Groups go by falling score, ties to the lower index, until `keep` are taken. One is skipped
+   *  only where taking it would leave a token with fewer of its k experts than other groups would: see the reference. */
+  keepGroups: {
+    scores: "buf",
+    out: "buf",
+    tokens: "int",
+    experts: "int",
+    groups: "int",
+    keep: "int",
+    k: "int",
+    top2: "flag",
+  },
+  /** Gives out places under a capacity. Each `group` neighbours among the tokens share places of their own: `capacity` an expert,
+   *  `lastCapacity` in the last group, which may be shorter. Rank by rank (every first choice, then every second ...), tokens in order
+   *  of position, of falling first-choice score, or of falling given [tokens]; ties to the lower index, -0 equal to 0, NaN after all
+   *  numbers, a token without a first choice after that. ids i32 [tokens,k] -> kept i32 [tokens,k]. A place whose expert is full is
+   *  -1, or with nextBest goes to the expert with room that the token does not hold and that it scores highest (scores
+   *  [tokens,experts]; never -Infinity or NaN), as does a place whose expert the token holds. An id of -1 stays. */
+  assignCapacity: {
+    ids: "buf",
+    scores: "buf",
+    given: "buf?",
+    kept: "buf",
+    tokens: "int",
+    k: "int",
+    experts: "int",
+    group: "int",
+    capacity: "int",
+    lastCapacity: "int",
+    priority: ["position", "score", "given"],
+    nextBest: "flag",
+  },
+  /** Expert choice: chosen i32 [experts,capacity], the tokens of each expert -> row i32 [tokens,experts], the row e*capacity+c of each
+   *  (token, expert), -1 if not chosen. */
+  invertChoice: { chosen: "buf", row: "buf", tokens: "int", experts: "int", capacity: "int" },
 
   // ---- products ------------------------------------------------------------------------------------------
   /** out[i] (+)= op(a[i]) [m,k] x op(b[i]) [k,n] for i < batch. transA: a is stored [k,m]; transB: b is stored [n,k].

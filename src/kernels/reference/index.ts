@@ -13,6 +13,7 @@ import { plans } from "./plan.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reduce.ts";
 import { rope } from "./rope.ts";
+import { routings } from "./routing.ts";
 import { rowKernels } from "./rows.ts";
 import { f32, type HostStorage, i32 } from "./storage.ts";
 import { storedForms } from "./stored-forms.ts";
@@ -34,6 +35,7 @@ export function createReferenceKernels(): Kernels {
       rope,
       ...picks,
       ...plans,
+      ...routings,
       ...products,
       linear,
       ...attentions,

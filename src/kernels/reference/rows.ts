@@ -150,7 +150,7 @@ export function forEachRow(x: Float64Array, n: number, visit: (row: Float64Array
 }
 
 /** How a and b stand in a falling row, for sort: NaN below all numbers. */
-function fallingOrder(a: number, b: number): number {
+export function fallingOrder(a: number, b: number): number {
   if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
   return a > b ? -1 : a < b ? 1 : 0;
 }

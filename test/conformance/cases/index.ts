@@ -12,6 +12,7 @@ import { planCases } from "./plan.ts";
 import { productCases } from "./products.ts";
 import { reduceCases } from "./reduce.ts";
 import { ropeCases } from "./rope.ts";
+import { routingCases } from "./routing.ts";
 import { rowCases } from "./rows.ts";
 import { storedFormCases } from "./stored-forms.ts";
 
@@ -24,6 +25,7 @@ const all: readonly Case[] = [
   ...ropeCases,
   ...pickCases,
   ...planCases,
+  ...routingCases,
   ...productCases,
   ...linearCases,
   ...storedFormCases,
