@@ -20,6 +20,7 @@ namespace CV_BASE { extern void (*const kernels[])(const double* slots); }
 #include "paged_attention.cc"
 #include "pick.cc"
 #include "plan.cc"
+#include "random.cc"
 #include "reduce.cc"
 #include "rope.cc"
 #include "routing.cc"

@@ -7,6 +7,8 @@
 
 namespace CV_ISA {
 
+typedef double vd __attribute__((vector_size(CV_WIDTH * 8)));
+
 constexpr float infinity = __builtin_inff();
 constexpr float not_a_number = __builtin_nanf("");
 
@@ -124,12 +126,22 @@ CV_INLINE vf vnormal_cdf(vf x) {
   return select(x > 0.0f, 1.0f - tail, tail);
 }
 
-// Sine and cosine, to full accuracy for |x| up to 2^31; beyond, floats are further apart than a turn.
-CV_INLINE void vsincos(vf x, vf* sine, vf* cosine) {
-  typedef double vd __attribute__((vector_size(CV_WIDTH * 8)));
-  typedef int64_t vl __attribute__((vector_size(CV_WIDTH * 8)));
+// Sine and cosine of r + quadrant * pi/2, for |r| up to pi/4.
+CV_INLINE void vsincos_reduced(vf r, vi quadrant, vf* sine, vf* cosine) {
   static constexpr float ps[] = {-1.666666664e-01f, 8.333329267e-03f, -1.983929612e-04f, 2.717939823e-06f};
   static constexpr float pc[] = {4.166664627e-02f, -1.388733706e-03f, 2.443484418e-05f};
+  vf z = r * r;
+  vf s = fma(r * z, polynomial(z, ps), r);
+  vf c = fma(z * z, polynomial(z, pc), fma(z, splat(-0.5f), splat(1.0f)));
+  vi odd = (quadrant & 1) != 0;
+  vf s1 = select(odd, c, s), c1 = select(odd, s, c);
+  *sine = select((quadrant & 2) != 0, -s1, s1);
+  *cosine = select(((quadrant + 1) & 2) != 0, -c1, c1);
+}
+
+// Sine and cosine, to full accuracy for |x| up to 2^31; beyond, floats are further apart than a turn.
+CV_INLINE void vsincos(vf x, vf* sine, vf* cosine) {
+  typedef int64_t vl __attribute__((vector_size(CV_WIDTH * 8)));
   const double round = 6755399441055744.0;  // 1.5 * 2^52
   vd a = __builtin_convertvector(vmin(splat(2147483648.0f), vmax(splat(-2147483648.0f), x)), vd);
   vd shifted = a * 0.63661977236758134 + round;
@@ -138,13 +150,7 @@ CV_INLINE void vsincos(vf x, vf* sine, vf* cosine) {
   a = a - n * 1.570796012878418 - n * 3.139164164167596e-07 - n * 6.223372171896613e-14;
   vi quadrant = __builtin_convertvector((vl)shifted & 3, vi);
   vf r = __builtin_convertvector(a, vf) + (x - x);  // the last term makes infinity NaN
-  vf z = r * r;
-  vf s = fma(r * z, polynomial(z, ps), r);
-  vf c = fma(z * z, polynomial(z, pc), fma(z, splat(-0.5f), splat(1.0f)));
-  vi odd = (quadrant & 1) != 0;
-  vf s1 = select(odd, c, s), c1 = select(odd, s, c);
-  *sine = select((quadrant & 2) != 0, -s1, s1);
-  *cosine = select(((quadrant + 1) & 2) != 0, -c1, c1);
+  vsincos_reduced(r, quadrant, sine, cosine);
 }
 
 CV_INLINE vf vsin(vf x) { vf s, c; vsincos(x, &s, &c); return s; }

@@ -307,6 +307,24 @@ export const abi = {
    *  (token, expert), -1 if not chosen. */
   invertChoice: { chosen: "buf", row: "buf", tokens: "int", experts: "int", capacity: "int" },
 
+  // ---- random numbers ------------------------------------------------------------------------------------
+  /** out [rows,n] from the Philox stream of src/tensor/random.ts: element j of row r is number i = (at[1] + r) * n + j, at i32 [2] =
+   *  (step, first row). Word i is word i % 4 of the block with counter (floor(i/4), step, stream, 0) and key (seed, seedHigh).
+   *  uniform: low + (high - low) * (word i >>> 8) / 2^24. normal: low + high * z, z from words 2*floor(i/2) and the next by Box and
+   *  Muller, cosine first: low is the mean, high the standard deviation. */
+  random: {
+    kind: ["uniform", "normal"],
+    out: "buf",
+    at: "buf",
+    rows: "int",
+    n: "int",
+    seed: "int",
+    seedHigh: "int",
+    stream: "int",
+    low: "num",
+    high: "num",
+  },
+
   // ---- products ------------------------------------------------------------------------------------------
   /** out[i] (+)= op(a[i]) [m,k] x op(b[i]) [k,n] for i < batch. transA: a is stored [k,m]; transB: b is stored [n,k].
    *  a, b, out f32 or bf16, each its own. bf16: inputs are rounded to bf16, products summed in f32. */

@@ -60,7 +60,7 @@ test.each(golden.map((one) => [`${one.kernel}: ${one.name}`, one] as const))(
   },
 );
 
-// Routing is tested in src/kernels/reference/routing.test.ts; weights of stored forms are
+// Routing is tested in src/kernels/reference/routing.test.ts, random numbers in src/tensor/ops/random.test.ts; weights of stored forms are
 // made in models of golden files.
 test("every kernel has a golden case but fill, which needs none, and those that other golden files test", () => {
   const missing = Object.keys(reference.run).filter((kernel) => !golden.some((one) => one.kernel === kernel));
@@ -74,6 +74,7 @@ test("every kernel has a golden case but fill, which needs none, and those that 
     "keepGroups",
     "assignCapacity",
     "invertChoice",
+    "random",
   ]);
 });
 

@@ -11,6 +11,7 @@ import { pagedAttentions } from "./paged-attention.ts";
 import { picks } from "./pick.ts";
 import { plans } from "./plan.ts";
 import { products } from "./products.ts";
+import { random } from "./random.ts";
 import { reductions } from "./reduce.ts";
 import { rope } from "./rope.ts";
 import { routings } from "./routing.ts";
@@ -36,6 +37,7 @@ export function createReferenceKernels(): Kernels {
       ...picks,
       ...plans,
       ...routings,
+      random,
       ...products,
       linear,
       ...attentions,

@@ -10,6 +10,7 @@ import { pagedAttentionCases } from "./paged-attention.ts";
 import { pickCases } from "./pick.ts";
 import { planCases } from "./plan.ts";
 import { productCases } from "./products.ts";
+import { randomCases } from "./random.ts";
 import { reduceCases } from "./reduce.ts";
 import { ropeCases } from "./rope.ts";
 import { routingCases } from "./routing.ts";
@@ -26,6 +27,7 @@ const all: readonly Case[] = [
   ...pickCases,
   ...planCases,
   ...routingCases,
+  ...randomCases,
   ...productCases,
   ...linearCases,
   ...storedFormCases,
