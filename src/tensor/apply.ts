@@ -9,18 +9,18 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
   for (const input of inputs) {
     if (input.device !== device) fail("state", `${op.name}: inputs are on different devices`);
   }
-  const outputs = op
-    .shape(inputs, attrs)
-    .map((spec) =>
-      "viewAt" in spec ? inputs[0].view(spec.shape, spec.viewAt) : empty(device, spec.shape, spec.dtype),
-    );
+  const specs = op.shape(inputs, attrs);
+  const outputs = specs.map((spec) =>
+    "viewAt" in spec ? inputs[0].view(spec.shape, spec.viewAt) : empty(device, spec.shape, spec.dtype),
+  );
   try {
     if (outputs.some((output) => output.size > 0)) op.forward(device.kernels.run, inputs, outputs, attrs);
   } catch (error) {
     for (const output of outputs) output.dispose();
     throw error;
   }
-  for (const output of outputs) if (output.dtype === "i32") inheritRange(output, inputs);
+  for (const [i, output] of outputs.entries())
+    if (output.dtype === "i32" && !("counted" in specs[i])) inheritRange(output, inputs);
   recordNode(op as Op<unknown>, inputs, outputs, attrs);
   return outputs;
 }
@@ -30,7 +30,7 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor
   return applyAll(op, inputs, attrs)[0];
 }
 
-/** Every operation from i32 to i32 moves values and makes no new ones. */
+/** An operation from i32 to i32 moves values and makes no new ones, unless it says so. */
 function inheritRange(output: Tensor, inputs: readonly Tensor[]): void {
   for (const input of inputs) if (input.dtype === "i32") output.widenHostRange(input.hostRange);
 }

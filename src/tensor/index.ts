@@ -4,6 +4,7 @@ export { apply, applyAll } from "./apply.ts";
 export { constant } from "./constant.ts";
 export { type Context, context, type Precision, type Tap, untapped } from "./context.ts";
 export { type Block, byteLength, Device, type MemoryFigures, sizeOf } from "./device.ts";
+export { Draws } from "./draws.ts";
 export { MadeTensor, makeTensors, type Recipe } from "./made.ts";
 export { MappedFile } from "./mapped.ts";
 export type { DifferentiableOp, InputGrads, Op, OutputSpec, Reads, VjpContext } from "./op.ts";

@@ -3,9 +3,11 @@ import type { DType, KernelTable } from "../kernels/abi.ts";
 import { sizeOf } from "./device.ts";
 import { type Shape, show, type Tensor } from "./tensor.ts";
 
-/** What an operation makes: a new tensor, or a view of its first input from element `viewAt` on. */
+/** What an operation makes: a new tensor, whose integers are those of its inputs unless they are `counted` by the kernel, or a view of
+ *  its first input from element `viewAt` on. */
 export type OutputSpec =
   | { readonly shape: Shape; readonly dtype: DType }
+  | { readonly shape: Shape; readonly dtype: "i32"; readonly counted: true }
   | { readonly shape: Shape; readonly viewAt: number };
 
 /** What a vector-Jacobian product may use. */

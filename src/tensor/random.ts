@@ -2,7 +2,7 @@ import { philox4x32 } from "../kernels/philox.ts";
 
 /**
  * Streams of Philox 4x32-10, a counter-based generator. The k-th number of a stream depends on (seed, stream, step, k) alone, so a resumed
- * run draws what an unbroken one would.
+ * run draws what an unbroken one would. On a device: ops/random.ts.
  */
 
 /** Random numbers of one (seed, stream, step). Streams are named: "init:layers.0.gate", "noise:3", "sample". */

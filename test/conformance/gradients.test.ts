@@ -16,7 +16,7 @@ import * as ops from "../../src/tensor/ops/index.ts";
 import { gradientCases } from "./gradient-cases.ts";
 import { loadKernels } from "./load.ts";
 
-/** Compared by value: in ops-golden.test.ts, infer/cache.test.ts, models of golden files, and below. */
+/** Compared by value: in ops-golden.test.ts, infer/cache.test.ts, kernels/reference, tensor/ops, models of golden files, and below. */
 const withoutGradient = [
   "linear",
   "less",
@@ -30,6 +30,12 @@ const withoutGradient = [
   "pagedAttention",
   "mxfp4Rows",
   "scaledE4m3",
+  "selectExperts",
+  "keepGroups",
+  "assignCapacity",
+  "invertChoice",
+  "randomUniform",
+  "randomNormal",
 ];
 
 /** Multiples of 1/32: exact in f32 and, below 4, in bf16. */

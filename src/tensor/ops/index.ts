@@ -13,8 +13,17 @@ export {
   type PagedRows,
   pagedAttention,
 } from "./paged-attention.ts";
+export { type RandomStream, randomNormal, randomUniform } from "./random.ts";
 export { max, mean, min, type ReduceOptions, sum } from "./reduce.ts";
 export { type RopeOptions, type RopeTable, rope, ropeFrequencies, ropeTable } from "./rope.ts";
+export {
+  assignCapacity,
+  type CapacityOptions,
+  type GroupLimit,
+  invertChoice,
+  keepGroups,
+  selectExperts,
+} from "./routing.ts";
 export { combineRows, dispatchRows, gatherRows, scatterAddRows } from "./rows.ts";
 export { cast, concat, expand, permute, reshape, slice, transpose } from "./shape.ts";
 export { logSumExp, softmax, takeAlong, topk } from "./softmax.ts";

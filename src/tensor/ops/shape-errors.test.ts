@@ -28,6 +28,16 @@ function append(pages: readonly number[], sequence: number, position: number): v
   ops.appendPages(f(1, 1, 3), f(5, 4, 1, 3), paged(pages, sequence, position));
 }
 
+const room = {
+  group: 2,
+  capacity: 1,
+  lastCapacity: 1,
+  priority: "position",
+  given: null,
+  nextBest: false,
+} as const;
+const stream = { seed: 1, stream: "x" };
+
 const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ["add: [2, 3] and [4] do not broadcast", () => ops.add(f(2, 3), f(4))],
   ["mul: b [2] is i32; it takes f32", () => ops.mul(f(2), i([1, 2]))],
@@ -120,6 +130,53 @@ const refusals: readonly (readonly [says: string, call: () => unknown])[] = [
   ],
   ["combineRows: row [1, 2] holds 4; there are 4", () => ops.combineRows(f(4, 2), i([0, 4], [1, 2]), null)],
   ["combineRows: weight is [2], not [1, 2]", () => ops.combineRows(f(4, 2), i([0, 3], [1, 2]), f(2))],
+  ["selectExperts: k is 4, not a whole number from 1 to 3", () => ops.selectExperts(f(2, 3), 4)],
+  ["selectExperts: scores [3] are not [tokens, experts]", () => ops.selectExperts(f(3), 1)],
+  ["selectExperts: scores [2, 3] is bf16; it takes f32", () => ops.selectExperts(half(2, 3), 1)],
+  ["selectExperts: topP is NaN", () => ops.selectExperts(f(2, 3), 1, Number.NaN)],
+  [
+    "keepGroups: 4 groups do not divide 6 experts",
+    () => ops.keepGroups(f(2, 6), { groups: 4, keep: 1, k: 1, top2: false }),
+  ],
+  [
+    "keepGroups: keep is 4, not a whole number from 1 to 3",
+    () => ops.keepGroups(f(2, 6), { groups: 3, keep: 4, k: 1, top2: false }),
+  ],
+  [
+    "assignCapacity: ids [2, 1] holds 3; there are 3",
+    () => ops.assignCapacity(i([0, 3], [2, 1]), f(2, 3), room),
+  ],
+  [
+    "assignCapacity: ids [3, 1] are not [2, picks]",
+    () => ops.assignCapacity(i([0, 1, 2], [3, 1]), f(2, 3), room),
+  ],
+  [
+    "assignCapacity: group is 0, not a whole number from 1",
+    () => ops.assignCapacity(i([0, 1], [2, 1]), f(2, 3), { ...room, group: 0 }),
+  ],
+  [
+    "assignCapacity: lastCapacity is -1, not a whole number from 0",
+    () => ops.assignCapacity(i([0, 1], [2, 1]), f(2, 3), { ...room, lastCapacity: -1 }),
+  ],
+  [
+    'assignCapacity: priority is "given", and given is null',
+    () => ops.assignCapacity(i([0, 1], [2, 1]), f(2, 3), { ...room, priority: "given" }),
+  ],
+  [
+    'assignCapacity: priority is "score", and given is [2]',
+    () => ops.assignCapacity(i([0, 1], [2, 1]), f(2, 3), { ...room, priority: "score", given: f(2) }),
+  ],
+  [
+    "assignCapacity: given is [3], not [2]",
+    () => ops.assignCapacity(i([0, 1], [2, 1]), f(2, 3), { ...room, priority: "given", given: f(3) }),
+  ],
+  ["invertChoice: chosen [2] is not [experts, capacity]", () => ops.invertChoice(i([0, 1]), 2)],
+  ["invertChoice: chosen [1, 2] holds 2; there are 2", () => ops.invertChoice(i([0, 2], [1, 2]), 2)],
+  ["random: at is [3], not [2]", () => ops.randomUniform(i([0, 0, 0]), [4], stream)],
+  ["random: at holds -1; steps and rows count from 0", () => ops.randomNormal(i([0, -1]), [4], stream)],
+  ["random: [] has no rows of numbers", () => ops.randomNormal(i([0, 0]), [], stream)],
+  ["random: the seed 0.5 is not", () => ops.randomNormal(i([0, 0]), [4], { ...stream, seed: 0.5 })],
+  ["random: high is Infinity", () => ops.randomUniform(i([0, 0]), [4], stream, 0, Infinity)],
   ["swiglu: the last axis of [2, 3] does not halve", () => ops.swiglu(f(2, 3))],
   ["crossEntropy: target [2] holds 5; there are 5", () => ops.crossEntropy(f(2, 5), i([0, 5]))],
   ["crossEntropy: target is [3], not [2]", () => ops.crossEntropy(f(2, 5), i([0, 1, 2]))],
