@@ -1,7 +1,7 @@
 /** Kernels: one interface, three implementations. */
 export { createNativeKernels, type NativeOptions } from "#threads";
 export * from "./abi.ts";
-export type { Kernels, Recording, RoutingTable } from "./kernels.ts";
+export type { Kernels, Recording } from "./kernels.ts";
 export { createReferenceKernels } from "./reference/index.ts";
 export {
   type KernelAttempt,

@@ -8,7 +8,6 @@ import { abi, type Buf, type Storage } from "./abi.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { Recorder } from "./recording.ts";
-import { routingKernels } from "./routing.ts";
 
 /** The C++ kernels as a Node add-on (native/napi.cc). Node only. */
 
@@ -172,10 +171,6 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     threads,
     run: linearTable(recorder),
     record: (body) => recorder.record(body),
-    routing: routingKernels({
-      i32: (buf, n) => view(buf, (buffer, start) => new Int32Array(buffer, start, n)),
-      f32: (buf, n) => view(buf, (buffer, start) => new Float32Array(buffer, start, n)),
-    }),
     alloc(bytes) {
       const storage = newStorage(addon, bytes);
       live.add(storage);

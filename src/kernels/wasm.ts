@@ -5,7 +5,6 @@ import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { checkAbi, linearTable, slotCount } from "./linear.ts";
 import { Recorder } from "./recording.ts";
-import { routingKernels } from "./routing.ts";
 import type { WorkerStart } from "./worker-start.ts";
 
 /**
@@ -111,10 +110,6 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
     threads,
     run: linearTable(recorder),
     record: (body) => recorder.record(body),
-    routing: routingKernels({
-      i32: ({ storage, offset }, n) => new Int32Array(memory.buffer, at(storage, offset), n),
-      f32: ({ storage, offset }, n) => new Float32Array(memory.buffer, at(storage, offset), n),
-    }),
     alloc: (bytes) => new WasmStorage(heap, bytes),
     free(storage) {
       heap.give(address(storage));

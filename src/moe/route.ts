@@ -2,13 +2,15 @@ import { fail } from "../errors.ts";
 import {
   add,
   affine,
+  assignCapacity,
   div,
-  empty,
+  invertChoice,
   log,
   max,
   maximum,
   mul,
   reshape,
+  selectExperts,
   show,
   sigmoid,
   softmax,
@@ -17,13 +19,12 @@ import {
   sum,
   type Tensor,
   takeAlong,
-  topk,
   transpose,
   withoutTape,
 } from "../tensor/index.ts";
 import { dropPastActive, type ExpertLimits, limitedPicks, maskExperts } from "./limits.ts";
 import type { NoisyLogits } from "./noise.ts";
-import { assignCapacity, limitToGroups, limitToLabels, named, selectTop, selectTopP } from "./select.ts";
+import { limitToGroups, limitToLabels, named } from "./select.ts";
 import { capacityOf, columnsOf, expertChoiceCapacity, picksOf, type RoutingSpec } from "./spec.ts";
 
 /**
@@ -140,7 +141,7 @@ function routeTokens(
 ): TokenRoute {
   const scores_TE = spec.order === "score-then-select" ? score(logits_TE, spec.score) : logits_TE;
   const { selection_TE, ids_TK, kept_TK, capacity } = withoutTape(() => {
-    const selection_TE = maskExperts(selectionScores(spec, scores_TE, bias_E, labels), limits);
+    const selection_TE = maskExperts(selectionScores(spec, scores_TE, bias_E, labels, limits), limits);
     const ids_TK = choose(spec, selection_TE, limits);
     return { selection_TE, ids_TK, ...fitCapacity(spec, ids_TK, selection_TE) };
   });
@@ -174,6 +175,7 @@ function selectionScores(
   scores_TE: Tensor,
   bias_E: Tensor | null,
   labels: readonly string[] | null,
+  limits: ExpertLimits | null,
 ): Tensor {
   let selection_TE = bias_E ? add(scores_TE, bias_E) : scores_TE;
   if (spec.select.by === "label") {
@@ -181,23 +183,15 @@ function selectionScores(
       fail("state", "route: the spec selects by label and no labels were given", "pass one label a token");
     selection_TE = limitToLabels(selection_TE, spec.select.table, labels);
   }
-  return spec.groups ? limitToGroups(selection_TE, spec.groups) : selection_TE;
+  if (!spec.groups) return selection_TE;
+  return limitToGroups(selection_TE, spec.groups, limitedPicks(picksOf(spec)!, limits));
 }
 
 function choose(spec: RoutingSpec, selection_TE: Tensor, limits: ExpertLimits | null): Tensor {
   const { select } = spec;
   const picks = picksOf(spec)!;
-  const k = limitedPicks(picks, limits);
-  const ids_TK =
-    select.by === "token" && "topP" in select
-      ? selectTopP(selection_TE, select.topP, k)
-      : selectTop(selection_TE, k, mayRuleOut(spec, limits));
-  return dropPastActive(ids_TK, picks, limits);
-}
-
-/** Whether a selection score may be -Infinity. */
-function mayRuleOut({ select, groups }: RoutingSpec, limits: ExpertLimits | null): boolean {
-  return select.by === "label" || groups !== null || Boolean(limits?.mask_TE);
+  const topP = select.by === "token" && "topP" in select ? select.topP : Number.POSITIVE_INFINITY;
+  return dropPastActive(selectExperts(selection_TE, limitedPicks(picks, limits), topP), picks, limits);
 }
 
 function fitCapacity(
@@ -209,7 +203,15 @@ function fitCapacity(
   const [tokens, picks] = ids_TK.shape;
   const capacity = capacityOf(spec.capacity, tokens, picks, spec.experts);
   const { overflow, priority } = spec.capacity;
-  return { kept_TK: assignCapacity(ids_TK, selection_TE, capacity, overflow, priority), capacity };
+  const kept_TK = assignCapacity(ids_TK, selection_TE, {
+    group: Math.max(1, tokens),
+    capacity,
+    lastCapacity: capacity,
+    priority,
+    given: null,
+    nextBest: overflow === "next-best",
+  });
+  return { kept_TK, capacity };
 }
 
 /** The weights of chosen experts, gathered from scores (or scored after the choice), normalised and scaled; 0 for an id of -1. */
@@ -263,10 +265,8 @@ function routeByExpert(spec: RoutingSpec, capacityFactor: number, logits_TE: Ten
   const capacity = expertChoiceCapacity(capacityFactor, tokens, experts);
   const scores_TE = score(logits_TE, spec.score);
   const { chosen_EC, row_TE, taken_TE } = withoutTape(() => {
-    const chosen_EC = topk(transpose(scores_TE), capacity).ids;
-    const row_TE = empty(logits_TE.device, [tokens, experts], "i32");
-    const { routing } = logits_TE.device.kernels;
-    routing.invertChoice({ chosen: chosen_EC.buf, row: row_TE.buf, tokens, experts, capacity });
+    const chosen_EC = selectExperts(transpose(scores_TE), capacity);
+    const row_TE = invertChoice(chosen_EC, tokens);
     return { chosen_EC, row_TE, taken_TE: named(row_TE) };
   });
   const taken = mul(scores_TE, taken_TE);

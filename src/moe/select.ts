@@ -7,16 +7,10 @@ import {
   equal,
   full,
   gatherRows,
-  log,
-  max,
-  mul,
-  reshape,
+  keepGroups,
   show,
-  sum,
   type Tensor,
-  takeAlong,
   tensor,
-  topk,
 } from "../tensor/index.ts";
 import type { GroupsSpec } from "./spec.ts";
 
@@ -48,17 +42,10 @@ export function membership(ids_TK: Tensor, columns: number): Tensor {
   return held;
 }
 
-/**
- * Group-limited selection (DeepSeek-V2, section 2.1.2, and V3): only the `keep` best groups stay. A group's score is its best
- * expert's, or the sum of its two best.
- */
-export function limitToGroups(selection_TE: Tensor, groups: GroupsSpec): Tensor {
-  const [tokens, experts] = selection_TE.shape;
+/** Group-limited selection: only the `keep` best groups stay, for tokens that choose k experts of them. */
+export function limitToGroups(selection_TE: Tensor, groups: GroupsSpec, k: number): Tensor {
   const { count, keep, score } = groups;
-  const grouped_TGS = reshape(selection_TE, [tokens, count, experts / count]);
-  const score_TG = score === "max" ? max(grouped_TGS, -1) : sum(topk(grouped_TGS, 2).values, -1);
-  const kept_TG = membership(topk(score_TG, keep).ids, count);
-  return reshape(add(grouped_TGS, log(reshape(kept_TG, [tokens, count, 1]))), [tokens, experts]);
+  return keepGroups(selection_TE, { groups: count, keep, k, top2: score === "top2-sum" });
 }
 
 /** Limits each token to the experts of its label (task- or modality-level routing): -inf elsewhere. */
@@ -87,34 +74,6 @@ function unknownLabel(label: string, known: readonly string[]): never {
   return fail("spec", `route: label "${label}" is not in select.table, which has ${known.join(", ")}`);
 }
 
-/** The k best experts of each token, best first: ids i32 [T,K], -1 where fewer than k are allowed; unless `ruledOut`, all are. */
-export function selectTop(selection_TE: Tensor, k: number, ruledOut: boolean): Tensor {
-  const { values, ids } = topk(selection_TE, k);
-  return ruledOut ? dropAbsent(ids, values) : ids;
-}
-
-/** The fewest best experts whose scores add up to `topP` (Huang et al. 2024), at most `maxK`: ids i32 [T,maxK], -1 past them. */
-export function selectTopP(selection_TE: Tensor, topP: number, maxK: number): Tensor {
-  const [tokens, experts] = selection_TE.shape;
-  const { device } = selection_TE;
-  const ids = empty(device, [tokens, maxK], "i32");
-  device.kernels.routing.selectTopP({
-    scores: selection_TE.buf,
-    ids: ids.buf,
-    tokens,
-    k: maxK,
-    experts,
-    topP,
-  });
-  return dropAbsent(ids, takeAlong(selection_TE, ids));
-}
-
-/** -1 for every id whose value is -inf. Exact: ids are far below 2^24. */
-function dropAbsent(ids_TK: Tensor, values_TK: Tensor): Tensor {
-  const onePast = mul(affine(cast(ids_TK, "f32"), 1, 1), present(values_TK));
-  return cast(affine(onePast, 1, -1), "i32");
-}
-
 /** Throws where the host wrote an id at or past `experts`: kernels write to the place it names. */
 export function checkExperts(ids: Tensor, experts: number): void {
   const { high } = ids.hostRange;
@@ -128,30 +87,4 @@ export function countExperts(ids: Tensor, experts: number): Tensor {
   const counts = empty(ids.device, [experts], "i32");
   ids.device.kernels.run.countIds({ ids: ids.buf, counts: counts.buf, n: ids.size, experts });
   return counts;
-}
-
-/** Gives out places under a capacity, rank by rank: kept i32 [T,K], the expert a place ends with, -1 where dropped. */
-export function assignCapacity(
-  ids_TK: Tensor,
-  selection_TE: Tensor,
-  capacity: number,
-  overflow: "drop" | "next-best",
-  priority: "position" | "score",
-): Tensor {
-  const [tokens, k] = ids_TK.shape;
-  const experts = selection_TE.shape[1];
-  const { device } = ids_TK;
-  const kept = empty(device, [tokens, k], "i32");
-  device.kernels.routing.assignCapacity({
-    ids: ids_TK.buf,
-    scores: selection_TE.buf,
-    kept: kept.buf,
-    tokens,
-    k,
-    experts,
-    capacity,
-    overflow,
-    priority,
-  });
-  return kept;
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { abi, type Buf, type KernelName } from "../../src/kernels/abi.ts";
+import { abi, type KernelName } from "../../src/kernels/abi.ts";
 import type { Kernels } from "../../src/kernels/kernels.ts";
 import { createReferenceKernels } from "../../src/kernels/reference/index.ts";
 import { type Implementation, listImplementations } from "../../src/kernels/select.ts";
@@ -58,21 +58,6 @@ function conform(members: readonly Implementation[]): void {
     }
     expect(wrong).toEqual([]);
   });
-
-  test("routing, through its view of this memory", async () => {
-    for (const kernels of every) expect(await invertedChoice(kernels)).toEqual([1, -1, -1, 2, 0, -1]);
-  });
-}
-
-/** row [3,2] of two experts that choose tokens 2 and 0, and 1 and none. */
-async function invertedChoice(kernels: Kernels): Promise<number[]> {
-  const storage = kernels.alloc(256);
-  const at = (element: number): Buf => ({ storage, offset: 64 + 4 * element, dtype: "i32" });
-  kernels.write(storage, 64, new Uint8Array(Int32Array.of(2, 0, 1, -1).buffer));
-  kernels.routing.invertChoice({ chosen: at(0), row: at(4), tokens: 3, experts: 2, capacity: 2 });
-  const result = await kernels.read(storage, 64 + 4 * 4, 4 * 6);
-  kernels.free(storage);
-  return [...new Int32Array(result.buffer)];
 }
 
 /** Any NaN is like any other: WebAssembly leaves its sign and payload to the engine. */

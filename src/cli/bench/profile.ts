@@ -24,6 +24,11 @@ const partOf: Readonly<Partial<Record<KernelName, string>>> = {
   sumSquares: "optimizer",
   planRows: "routing",
   countIds: "routing",
+  selectExperts: "routing",
+  keepGroups: "routing",
+  assignCapacity: "routing",
+  invertChoice: "routing",
+  random: "routing",
   gatherRows: "rows",
   scatterAddRows: "rows",
   combineRows: "rows",
@@ -63,11 +68,7 @@ export class ProfiledKernels {
   private readonly sums = new Map<string, Sum>();
 
   constructor(kernels: Kernels) {
-    this.kernels = {
-      ...kernels,
-      run: this.timed(kernels.run, (name) => name),
-      routing: this.timed(kernels.routing, () => "routing"),
-    };
+    this.kernels = { ...kernels, run: this.timed(kernels.run) };
   }
 
   /** Runs `body` and says where its time went. */
@@ -80,20 +81,20 @@ export class ProfiledKernels {
     const inKernels = kernels.reduce((sum, [, one]) => sum + one.ms, 0);
     const parts = new Map<string, Sum>([["host", { calls: 0, ms: ms - inKernels }]]);
     for (const [name, one] of kernels) {
-      const part = name === "routing" ? name : (partOf[name as KernelName] ?? "other");
+      const part = partOf[name as KernelName] ?? "other";
       const sum = parts.get(part) ?? { calls: 0, ms: 0 };
       parts.set(part, { calls: sum.calls + one.calls, ms: sum.ms + one.ms });
     }
     return { ms, parts: shares([...parts], ms), kernels: shares(kernels, ms) };
   }
 
-  private timed<T extends object>(table: T, nameOf: (name: string) => string): T {
+  private timed<T extends object>(table: T): T {
     const entries = Object.entries(table).map(([name, call]: [string, (args: unknown) => void]) => {
       const timed = (args: unknown): void => {
         const began = performance.now();
         call(args);
         this.kernels.finish(); // a kernel may run after its call returns
-        this.add(nameOf(name), performance.now() - began);
+        this.add(name, performance.now() - began);
       };
       return [name, timed];
     });

@@ -1,6 +1,5 @@
 import type { Storage } from "../abi.ts";
 import type { Kernels } from "../kernels.ts";
-import { routingKernels } from "../routing.ts";
 import { adamw } from "./adamw.ts";
 import { attentions } from "./attention.ts";
 import { elementwise } from "./elementwise.ts";
@@ -16,7 +15,7 @@ import { reductions } from "./reduce.ts";
 import { rope } from "./rope.ts";
 import { routings } from "./routing.ts";
 import { rowKernels } from "./rows.ts";
-import { f32, type HostStorage, i32 } from "./storage.ts";
+import type { HostStorage } from "./storage.ts";
 import { storedForms } from "./stored-forms.ts";
 
 /** Every kernel in plain TypeScript. It defines what is correct: computed in double, rounded on store, never
@@ -44,7 +43,6 @@ export function createReferenceKernels(): Kernels {
       ...pagedAttentions,
       adamw,
     },
-    routing: routingKernels({ f32, i32 }),
     alloc: (bytes): HostStorage => ({ byteLength: bytes, bytes: new ArrayBuffer(bytes) }),
     free() {},
     write(storage, offset, bytes) {
