@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
-import { context, Device, Random, type Tensor, tensor } from "../tensor/index.ts";
+import { context, Device, Draws, Random, type Tensor, tensor } from "../tensor/index.ts";
 import { SelectionBias } from "./bias.ts";
 import { balancedTable, CosineGate } from "./gate.ts";
 import { addNoise, jitter } from "./noise.ts";
@@ -72,9 +72,14 @@ test("noise is for training alone; its size starts at softplus(0) = ln 2", async
   if (quiet.by !== "token") throw new Error("token choice");
   expect(quiet.noise).toBeNull();
   await near(quiet.logits_TE, [0, 0, 0, 0, 0, 0]);
-  const noisy = router.route(x, context({ training: true, random: (stream) => new Random(9, stream) }));
+  expect(() => router.route(x, context({ training: true }))).toThrow(
+    "router: the spec has noise in training, and the context draws no random numbers",
+  );
+  const draws = new Draws(device, 9);
+  draws.set(5);
+  const noisy = router.route(x, context({ training: true, draws }));
   if (noisy.by !== "token") throw new Error("token choice");
-  const drawn = new Random(9, "noise:0").normals(6);
+  const drawn = new Random(9, "noise:0", 5).normals(6);
   await near(
     noisy.logits_TE,
     Array.from(drawn, (n) => n * Math.LN2),
@@ -83,7 +88,7 @@ test("noise is for training alone; its size starts at softplus(0) = ln 2", async
 
 test("gaussian noise adds std times the draw; jitter multiplies by 1 give or take epsilon", async () => {
   await near(addNoise(rows([1, 2]), rows([0.5, 2]), rows([2, -1])).noisy_TE, [2, 0]);
-  const jittered = await jitter(rows(new Array(200).fill(2)), 0.1, new Random(4, "j")).data();
+  const jittered = await jitter(rows(new Array(200).fill(2)), 0.1, new Draws(device, 4), "j").data();
   expect(Math.min(...jittered)).toBeGreaterThanOrEqual(2 * 0.9 - 1e-6);
   expect(Math.max(...jittered)).toBeLessThanOrEqual(2 * 1.1 + 1e-6);
   expect(Math.max(...jittered) - Math.min(...jittered)).toBeGreaterThan(0.3);

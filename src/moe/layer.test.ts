@@ -6,6 +6,7 @@ import {
   add,
   context,
   Device,
+  Draws,
   gradients,
   mul,
   Random,
@@ -200,8 +201,9 @@ test.each(Object.entries(cases))("finite differences through a whole layer: %s",
   bindRandom(layer, 12); // a seed at which no choice is within a step of a tie
   const x = tensor(device, new Random(5, "x").normals(tokens * width), [tokens, width]);
   const dy = tensor(device, new Random(6, "dy").normals(tokens * width), [tokens, width]);
+  const draws = new Draws(device, 0);
   const objective = (): Tensor => {
-    const { y, losses } = layer.forward(x, context({ training: given.training ?? false }), {
+    const { y, losses } = layer.forward(x, context({ training: given.training ?? false, draws }), {
       labels: given.labels,
     });
     const output = sum(mul(y, dy));

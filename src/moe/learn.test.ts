@@ -6,6 +6,7 @@ import {
   add,
   context,
   Device,
+  Draws,
   full,
   mean,
   Random,
@@ -54,13 +55,15 @@ function makeLayer(spec: unknown, losses: unknown, { hidden = 6, gateStd = 0.3, 
 async function train({ layer, arena }: Run, task: Task, steps: number): Promise<number[]> {
   const m = full(device, arena.values.shape, 0);
   const v = full(device, arena.values.shape, 0);
+  const draws = new Draws(device, 0);
   const history: number[] = [];
   for (let step = 1; step <= steps; step++) {
+    draws.set(step);
     const error = scope(() => {
       device.kernels.run.fill({ out: arena.grads.buf, n: arena.grads.size, value: 0 });
       const tape = new Tape();
       const { loss, error, route } = tape.run(() => {
-        const { y, losses, route } = layer.forward(task.x, context({ training: true }));
+        const { y, losses, route } = layer.forward(task.x, context({ training: true, draws }));
         const error = mean(square(sub(y, task.wanted)));
         return { error, route, loss: losses.total ? add(error, losses.total) : error };
       });

@@ -1,5 +1,5 @@
 import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
-import { add, matmul, mul, type Random, softplus, type Tensor, tensor } from "../tensor/index.ts";
+import { add, type Draws, matmul, mul, softplus, type Tensor } from "../tensor/index.ts";
 
 /**
  * Router noise, in training only. T tokens, D width, E experts.
@@ -27,9 +27,10 @@ export class GaussianNoise implements Module {
     yield ["weight", this.weight_ED];
   }
 
-  disturb(clean_TE: Tensor, x_TD: Tensor, random: Random): NoisyLogits {
+  /** `normal_TE` is drawn from N(0, 1). */
+  disturb(clean_TE: Tensor, x_TD: Tensor, normal_TE: Tensor): NoisyLogits {
     const std_TE = softplus(matmul(x_TD, this.weight_ED.value, { transB: true, precision: "f32" }));
-    return addNoise(clean_TE, std_TE, tensor(clean_TE.device, random.normals(clean_TE.size), clean_TE.shape));
+    return addNoise(clean_TE, std_TE, normal_TE);
   }
 }
 
@@ -39,6 +40,6 @@ export function addNoise(clean_TE: Tensor, std_TE: Tensor, normal_TE: Tensor): N
 }
 
 /** The router's input times U(1 - epsilon, 1 + epsilon), element by element (Switch Transformer, Fedus et al. 2022, section 2.4). */
-export function jitter(x_TD: Tensor, epsilon: number, random: Random): Tensor {
-  return mul(x_TD, tensor(x_TD.device, random.uniforms(x_TD.size, 1 - epsilon, 1 + epsilon), x_TD.shape));
+export function jitter(x_TD: Tensor, epsilon: number, draws: Draws, stream: string): Tensor {
+  return mul(x_TD, draws.uniforms(stream, x_TD.shape, 1 - epsilon, 1 + epsilon));
 }

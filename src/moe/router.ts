@@ -1,6 +1,6 @@
 import { fail } from "../errors.ts";
 import { type Module, type NamedParameter, within } from "../nn/module.ts";
-import { type Context, show, type Tensor } from "../tensor/index.ts";
+import { type Context, type Draws, show, type Tensor } from "../tensor/index.ts";
 import { SelectionBias } from "./bias.ts";
 import { createGate, type Gate } from "./gate.ts";
 import type { ExpertLimits } from "./limits.ts";
@@ -73,11 +73,23 @@ export class Router implements Module {
   private jittered(x_TD: Tensor, context: Context): Tensor {
     const { noise } = this.spec;
     if (noise?.kind !== "jitter" || !context.training) return x_TD;
-    return jitter(x_TD, noise.epsilon, context.random(`jitter:${this.layer}`));
+    return jitter(x_TD, noise.epsilon, drawsOf(context), `jitter:${this.layer}`);
   }
 
   private noisy(clean_TE: Tensor, x_TD: Tensor, context: Context): NoisyLogits | null {
     if (!this.noise || !context.training) return null;
-    return this.noise.disturb(clean_TE, x_TD, context.random(`noise:${this.layer}`));
+    const normal_TE = drawsOf(context).normals(`noise:${this.layer}`, clean_TE.shape);
+    return this.noise.disturb(clean_TE, x_TD, normal_TE);
   }
+}
+
+function drawsOf({ draws }: Context): Draws {
+  return (
+    draws ??
+    fail(
+      "state",
+      "router: the spec has noise in training, and the context draws no random numbers",
+      "give it draws: context({ training: true, draws: new Draws(device, seed) })",
+    )
+  );
 }

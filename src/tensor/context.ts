@@ -1,4 +1,4 @@
-import { Random } from "./random.ts";
+import type { Draws } from "./draws.ts";
 
 /** Precision of matrix products: "bf16" rounds their inputs to bf16 and sums in f32. All else is always f32. */
 export type Precision = "f32" | "bf16";
@@ -15,17 +15,17 @@ export interface Context {
   readonly training: boolean;
   readonly precision: Precision;
   readonly tap: Tap;
-  /** A random stream of this step by name, e.g. "noise:3" for layer 3. */
-  readonly random: (stream: string) => Random;
+  /** Where random numbers come from; null: none are drawn. */
+  readonly draws: Draws | null;
 }
 
-/** A context with defaults: inference in f32, nobody listening, seed 0. */
+/** A context with defaults: inference in f32, nobody listening, nothing drawn. */
 export function context(options: Partial<Context> = {}): Context {
   return {
     training: false,
     precision: "f32",
     tap: untapped,
-    random: (stream) => new Random(0, stream),
+    draws: null,
     ...options,
   };
 }

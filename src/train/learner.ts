@@ -17,8 +17,8 @@ import {
   context,
   crossEntropy,
   type Device,
+  Draws,
   mean,
-  Random,
   Repeated,
   scope,
   Tape,
@@ -77,6 +77,7 @@ export class Learner {
   private readonly config: TrainConfig;
   private readonly corpus: TokenCorpus;
   private readonly device: Device;
+  private readonly draws: Draws;
   /** What a pass reads; made with the first. */
   private batch: BatchTensors | null = null;
   private readonly pass: Repeated<Pass>;
@@ -88,6 +89,7 @@ export class Learner {
     this.config = config;
     this.corpus = corpus;
     this.device = device;
+    this.draws = new Draws(device, config.seed);
     this.pass = new Repeated(device, { disposeOf: disposePass, mostBytes });
     this.optimizer = new AdamW(materialise(model, device, config.seed), config.optimizer);
   }
@@ -97,11 +99,12 @@ export class Learner {
     const { optimizer } = this;
     const host = this.batchOf(step);
     const batch = this.loaded(host);
+    this.draws.set(step);
     const pass = this.pass.run(() =>
       scope(() => {
         optimizer.arena.clearGradients();
         const tape = new Tape();
-        const losses = tape.run(() => this.lossesOf(batch, host, this.contextOf(step)));
+        const losses = tape.run(() => this.lossesOf(batch, host, this.context()));
         tape.backward(losses.total);
         return { ...losses, squaredNorm: optimizer.squaredNorm() };
       }),
@@ -138,17 +141,14 @@ export class Learner {
     this.pass.dispose();
     this.batch?.ids_BS.dispose();
     this.batch?.targets_T.dispose();
+    this.draws.dispose();
     this.optimizer.arena.dispose();
     this.optimizer.dispose();
   }
 
-  private contextOf(step: number): Context {
-    const { precision, seed } = this.config;
-    const random = (stream: string): Random => {
-      this.device.once(); // the next step draws other numbers
-      return new Random(seed, stream, step);
-    };
-    return context({ training: true, precision, random });
+  /** Of the step that the draws are set to. */
+  private context(): Context {
+    return context({ training: true, precision: this.config.precision, draws: this.draws });
   }
 
   private lossesOf({ ids_BS, targets_T }: BatchTensors, host: Batch, ctx: Context): Losses {
@@ -172,9 +172,10 @@ export class Learner {
   /** `what` is not finite at `step`: with the place, if a forward pass on the step's batch or the gradient shows it. */
   async divergence(step: number, what: string): Promise<Divergence> {
     const host = this.batchOf(step);
+    this.draws.set(step);
     const place = await nonFinitePlace(
       (ctx) => this.lossesOf(batchTensors(this.device, host), host, ctx),
-      this.contextOf(step),
+      this.context(),
       this.optimizer.arena,
     );
     return new Divergence(place ? `${what}, first seen in ${place}` : what);
