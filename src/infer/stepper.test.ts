@@ -1,4 +1,7 @@
 import { readFileSync } from "node:fs";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Kernels } from "../kernels/index.ts";
@@ -91,6 +94,29 @@ describe.runIf(kernels.name !== "reference")("steps done again", () => {
     const batches = [[[7]], prompts, [golden]];
     const expected = await generated(true, {}, batches);
     expect(await generated(false, {}, batches)).toEqual(expected);
+  });
+
+  test.each([
+    ["top-p", { experts: 4, select: { by: "token", topP: 0.5 } }],
+    ["a capacity", { experts: 4, k: 2, capacity: { factor: 0.7, overflow: "next-best", priority: "score" } }],
+    ["groups", { experts: 4, k: 1, groups: { count: 2, keep: 1 } }],
+  ])("with %s in the model's routing: give the same tokens", async (_, routing) => {
+    const copy = await mkdtemp(join(tmpdir(), "conclave-stepper-"));
+    await cp(folder, copy, { recursive: true });
+    const config = JSON.parse(readFileSync(`${folder}/config.json`, "utf8"));
+    await writeFile(join(copy, "config.json"), JSON.stringify({ ...config, conclave: { routing } }));
+    const mixtral = model;
+    model = await loadModel(copy, device);
+    try {
+      await all(generate(model, golden, { maxTokens: 100, eosIds: [] }));
+      const expected = await generated(true, { routes: true });
+      expect(await generated(false, { routes: true })).toEqual(expected);
+      expect(counts.replayed).toBeGreaterThan(60);
+    } finally {
+      model.dispose();
+      model = mixtral;
+      await rm(copy, { recursive: true });
+    }
   });
 
   test("are not tried for ever where a step cannot be done again", async () => {
