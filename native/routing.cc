@@ -220,16 +220,18 @@ inline bool holds(const int32_t* held, int64_t count, int32_t expert) {
   return false;
 }
 
-// `choice` if it has room and is not held; else the highest-scored expert of which both are true, or -1.
+// `choice` if it has room and is not held; else the highest-scored expert of which both are true, NaN above all, or -1.
 int32_t best_with_room(const Rooms& rooms, int32_t choice, const int32_t* held, int64_t count, const float* scores) {
   if (choice < 0 || (rooms.has(choice) && !holds(held, count, choice))) return choice;
   int32_t best = -1;
   float best_score = -infinity;
   for (int64_t i = 0; i < rooms.open_count; i++) {
     const int32_t e = rooms.open[i];
-    if (scores[e] > best_score && !holds(held, count, e)) {
+    const float score = scores[e];
+    const bool better = score > best_score || (score != score && best_score == best_score);
+    if (better && !holds(held, count, e)) {
       best = e;
-      best_score = scores[e];
+      best_score = score;
     }
   }
   return best;
@@ -263,6 +265,14 @@ void select_experts(const cv::SelectExpertsArgs& args) {
     rows_with_memory(tokens, cost, vectors * W, [=](float* memory, int64_t t) {
       pick_long_row(scores + t * n, ids + t * k, n, k, enough, (vi*)memory);
     });
+}
+
+void rule_out(const cv::RuleOutArgs& args) {
+  const float *scores = args.scores.f32(), *mask = args.mask.f32();
+  float* out = args.out.f32();
+  parallel_pieces(args.n, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) out[i] = mask[i] == -infinity ? -infinity : scores[i];
+  });
 }
 
 void keep_groups(const cv::KeepGroupsArgs& args) {

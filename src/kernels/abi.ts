@@ -269,6 +269,8 @@ export const abi = {
    *  least topP less 2^-21 (Infinity: never), k at most. -Infinity is never taken; NaN ranks above all, and no sum with it reaches
    *  topP. ids i32 [tokens,k], -1 past the last. */
   selectExperts: { scores: "buf", ids: "buf", tokens: "int", k: "int", experts: "int", topP: "num" },
+  /** out[i] = -Infinity where mask[i] is, else scores[i] (a sum would turn NaN and +Infinity into NaN, which ranks above all); n elements. */
+  ruleOut: { scores: "buf", mask: "buf", out: "buf", n: "int" },
   /** Group-limited selection: out [tokens,experts] = scores for the experts of taken groups, -Infinity for the rest. Groups are
    *  experts/groups neighbours. A group's score: its best expert above -Infinity, with top2 the f32 sum of its two best; -Infinity
    *  where there is none, NaN above all. Groups go by falling score, ties to the lower index, until `keep` are taken. One is skipped
@@ -288,7 +290,7 @@ export const abi = {
    *  of position, of falling first-choice score, or of falling given [tokens]; ties to the lower index, -0 equal to 0, NaN after all
    *  numbers, a token without a first choice after that. ids i32 [tokens,k] -> kept i32 [tokens,k]. A place whose expert is full is
    *  -1, or with nextBest goes to the expert with room that the token does not hold and that it scores highest (scores
-   *  [tokens,experts]; never -Infinity or NaN), as does a place whose expert the token holds. An id of -1 stays. */
+   *  [tokens,experts]; NaN above all, never -Infinity), as does a place whose expert the token holds. An id of -1 stays. */
   assignCapacity: {
     ids: "buf",
     scores: "buf",

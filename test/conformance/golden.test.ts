@@ -71,6 +71,7 @@ test("every kernel has a golden case but fill, which needs none, and those that 
     "planRows",
     "countIds",
     "selectExperts",
+    "ruleOut",
     "keepGroups",
     "assignCapacity",
     "invertChoice",

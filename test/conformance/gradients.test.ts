@@ -31,6 +31,7 @@ const withoutGradient = [
   "mxfp4Rows",
   "scaledE4m3",
   "selectExperts",
+  "ruleOut",
   "keepGroups",
   "assignCapacity",
   "invertChoice",

@@ -2,7 +2,7 @@ import type { KernelTable } from "../abi.ts";
 import { fallingOrder } from "./rows.ts";
 import { f32, i32, load, store } from "./storage.ts";
 
-type RoutingKernels = "selectExperts" | "keepGroups" | "assignCapacity" | "invertChoice";
+type RoutingKernels = "selectExperts" | "ruleOut" | "keepGroups" | "assignCapacity" | "invertChoice";
 
 /** A sum of f32 scores that are exact on paper may fall this much short of the threshold they add up to. */
 const topPSlack = 2 ** -21;
@@ -26,6 +26,14 @@ export const routings: Pick<KernelTable, RoutingKernels> = {
         if (topP < Infinity && sum >= topP - topPSlack) break;
       }
     }
+  },
+
+  ruleOut({ scores, mask, out, n }) {
+    const masks = load(mask, n);
+    store(
+      out,
+      load(scores, n).map((score, i) => (masks[i] === -Infinity ? -Infinity : score)),
+    );
   },
 
   keepGroups({ scores, out, tokens, experts, groups, keep, k, top2 }) {
@@ -123,16 +131,12 @@ function sumOfLargest(counts: readonly number[], n: number): number {
 }
 
 /** `choice` if it has room and the token does not hold it; else the token's highest-scored expert of which both are true; -1 if there is
- *  none. A score of -Infinity marks an expert the token may not use. */
+ *  none. NaN ranks above all; a score of -Infinity marks an expert the token may not use. */
 function bestWithRoom(choice: number, left_E: Int32Array, held: Int32Array, scores_E: Float32Array): number {
   if (choice < 0) return -1;
   const takes = (e: number): boolean => left_E[e]! > 0 && !held.includes(e);
   if (takes(choice)) return choice;
-  let best = -1;
-  scores_E.forEach((score, e) => {
-    if (takes(e) && score > (best < 0 ? -Infinity : scores_E[best]!)) best = e;
-  });
-  return best;
+  return fallingAllowed(scores_E).find(takes) ?? -1;
 }
 
 /** How a and b stand in a falling row, for sort: NaN above all numbers. */

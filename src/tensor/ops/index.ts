@@ -22,6 +22,7 @@ export {
   type GroupLimit,
   invertChoice,
   keepGroups,
+  ruleOut,
   selectExperts,
 } from "./routing.ts";
 export { combineRows, dispatchRows, gatherRows, scatterAddRows } from "./rows.ts";

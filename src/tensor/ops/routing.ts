@@ -47,6 +47,24 @@ export function selectExperts(scores_TE: Tensor, k: number, topP: number = Numbe
   return apply(selectExpertsOp, [scores_TE], { k, topP });
 }
 
+const ruleOutOp: Op<null> = {
+  name: "ruleOut",
+  shape([scores, mask]) {
+    checkScores("ruleOut", scores);
+    checkDtype("ruleOut", "mask", mask, ["f32"]);
+    checkShape("ruleOut", "mask", mask, scores.shape);
+    return [f32(scores.shape)];
+  },
+  forward: (run, [scores, mask], [out]) =>
+    run.ruleOut({ scores: scores.buf, mask: mask.buf, out: out.buf, n: scores.size }),
+  vjp: "none",
+};
+
+/** scores [T, E], but -Infinity wherever mask [T, E] is: whatever stands there, NaN and Infinity too. */
+export function ruleOut(scores_TE: Tensor, mask_TE: Tensor): Tensor {
+  return apply(ruleOutOp, [scores_TE, mask_TE], null);
+}
+
 /** How experts fall into groups, and what is kept of them. */
 export interface GroupLimit {
   /** Groups of E/groups neighbours. */

@@ -85,6 +85,24 @@ const selectCases = [
   selection("NaN everywhere", new Float64Array(2 * 1200).fill(Number.NaN), [2, 1200, 600], 0.5),
 ];
 
+// ---- ruleOut
+
+const maskCases = [0, 1, 37, 70_000].flatMap((n) =>
+  kinds.map((kind) =>
+    kernelCase(
+      "ruleOut",
+      `${kind}: ${n} scores`,
+      {
+        scores: input(scoresOf(n, kind)),
+        mask: input(ints(n, 0, 2).map((die) => (die === 0 ? -Infinity : 0))),
+        out: output(n),
+        n,
+      },
+      exact,
+    ),
+  ),
+);
+
 // ---- keepGroups
 
 /** Tokens, experts, groups, kept, picks. */
@@ -217,4 +235,10 @@ const inversions = choices.map(([tokens, experts, capacity]) => {
   );
 });
 
-export const routingCases: readonly Case[] = [...selectCases, ...groupCases, ...capacityCases, ...inversions];
+export const routingCases: readonly Case[] = [
+  ...selectCases,
+  ...maskCases,
+  ...groupCases,
+  ...capacityCases,
+  ...inversions,
+];
