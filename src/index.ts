@@ -21,5 +21,15 @@ export {
   SwigluExperts,
 } from "./moe/index.ts";
 export { type Module, materialise, Parameter } from "./nn/index.ts";
-export { type Context, context, Device, gradients, scope, Tape, Tensor, tensor } from "./tensor/index.ts";
+export {
+  type Context,
+  context,
+  Device,
+  Draws,
+  gradients,
+  scope,
+  Tape,
+  Tensor,
+  tensor,
+} from "./tensor/index.ts";
 export { prepareCorpus, resolveConfig, type TrainConfig, train } from "./train/index.ts";

@@ -13,6 +13,8 @@ import {
   modelArgument,
   openModel,
   productPrecision,
+  readAnew,
+  remarkCausality,
   resolveModel,
 } from "./model.ts";
 import { openDevice } from "./options.ts";
@@ -60,6 +62,7 @@ async function runChat(argument: string, flags: ChatFlags, command: Command): Pr
   const tokenizer = await loadTokenizer(path);
   const { device } = await openDevice(command);
   const model = await openModel(path, device);
+  remarkCausality(model, readAnew);
   const label = labelFor(model, flags.label);
   const experts = expertCacheOf(flags, model, device);
   const ctx = context({

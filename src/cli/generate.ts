@@ -17,6 +17,8 @@ import {
   productPrecision,
   promptIds,
   promptOf,
+  readAnew,
+  remarkCausality,
   resolveModel,
 } from "./model.ts";
 import { openDevice, whole } from "./options.ts";
@@ -72,6 +74,7 @@ async function runGenerate(
   if (stop.length > 0 && !tokenizer) fail("usage", "--stop: the model has no tokenizer, and so no text");
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
+  remarkCausality(model, readAnew);
   const experts = expertCacheOf(flags, model, device);
   const precision = productPrecision(asked, model);
   const ctx = context({ precision, ...(experts && { tap: experts.tap }) });

@@ -5,7 +5,8 @@ import { checkWritable, loadTokenizer, readBytes, writeFileAtomic } from "../for
 import { decodeText } from "../formats/text.ts";
 import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
 import { type Decoder, parameterCounts } from "../models/index.ts";
-import { labelFor, modelArgument, openModel, precisionOf, resolveModel } from "./model.ts";
+import { causalityNotes } from "../moe/index.ts";
+import { labelFor, modelArgument, openModel, precisionOf, remarkCausality, resolveModel } from "./model.ts";
 import { openDevice, whole } from "./options.ts";
 import { grouped, print, printJson, remark, short, table } from "./output.ts";
 
@@ -72,6 +73,7 @@ async function runInspect(
     passageTokens: flags.passage,
     precision,
   });
+  remarkCausality(model, "a token's experts depend on the text around it, here on the whole window");
   await writeFileAtomic(flags.out, reportHtml(reportOf(argument, name, ids.length, model, analysis)));
   if (flags.json) printJson({ report: flags.out, tokens: ids.length, ...analysis });
   else show(analysis);
@@ -90,7 +92,7 @@ function reportOf(
   const experts = analysis.layers[0].counts.length;
   return {
     title: `${basename(model)}: where the tokens of ${name === "prompt" ? "a prompt" : name} went`,
-    headline: `${grouped(tokens)} tokens through ${analysis.layers.length} layers of ${experts} experts.`,
+    headline: `${grouped(tokens)} tokens through ${analysis.layers.length} layers of ${experts} experts.${readingNote(decoder)}`,
     facts: [
       { label: "parameters", value: short(counts.total), note: `${short(counts.active)} active a token` },
       { label: "tokens", value: grouped(tokens) },
@@ -106,6 +108,12 @@ function reportOf(
     layers: analysis.layers,
     sample: null,
   };
+}
+
+/** Routes of a text that was seen whole are not those that a model meets as it writes. */
+function readingNote({ causality }: Decoder): string {
+  if (causality === "causal") return "";
+  return ` Not a causal model (${causality}): ${causalityNotes[causality].why}, so a token's experts depend on the text around it, here on the whole window.`;
 }
 
 function show({ layerNumbers, layers, specialisation, passages }: Analysis): void {

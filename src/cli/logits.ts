@@ -3,7 +3,7 @@ import { checkWritable, writeFileAtomic } from "../formats/files.ts";
 import { encodeNpy } from "../formats/index.ts";
 import { logits } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { labelFor, modelArgument, openModel, precisionOf, resolveModel } from "./model.ts";
+import { labelFor, modelArgument, openModel, precisionOf, remarkCausality, resolveModel } from "./model.ts";
 import { idList, openDevice } from "./options.ts";
 import { printJson, remark } from "./output.ts";
 
@@ -29,6 +29,7 @@ export function logitsCommand(): Command {
         const path = await resolveModel(argument);
         const { device } = await openDevice(command);
         const model = await openModel(path, device);
+        remarkCausality(model, `each row of logits depends on all ${ids.length} tokens`);
         const label = labelFor(model, flags.label);
         const labels = label === undefined ? undefined : ids.map(() => label);
         const data = await logits(model, ids, ctx, labels);

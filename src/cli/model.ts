@@ -3,6 +3,7 @@ import { hasTokenizer, loadTokenizer } from "../formats/files.ts";
 import type { Tokenizer } from "../formats/index.ts";
 import { blockOf } from "../kernels/abi.ts";
 import { type Decoder, loadModel } from "../models/index.ts";
+import { causalityNotes } from "../moe/index.ts";
 import type { Device, Precision } from "../tensor/index.ts";
 import { idList } from "./options.ts";
 import { harmless, remark } from "./output.ts";
@@ -41,6 +42,15 @@ export const modelArgument = "model folder, .gguf file, or ORG/NAME that was pul
 export async function openModel(path: string, device: Device): Promise<Decoder> {
   return await loadModel(path, device);
 }
+
+/** Says what follows for the user from a model that is not causal. */
+export function remarkCausality({ causality }: Decoder, consequence: string): void {
+  if (causality !== "causal")
+    remark(`not a causal model (${causality}): ${causalityNotes[causality].why}, so ${consequence}`);
+}
+
+/** Why such a model is slower to write. */
+export const readAnew = "the whole text is read anew for every token";
 
 /** What a command was given to go on from, text or ids. */
 export function promptOf(prompt: string | undefined, ids: string | undefined): string | number[] {

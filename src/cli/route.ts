@@ -4,6 +4,13 @@ import { parseRoutingSpec, simulateRoute } from "../moe/index.ts";
 import { openDevice } from "./options.ts";
 import { print, printJson, table } from "./output.ts";
 
+interface RouteFlags {
+  readonly spec: string;
+  readonly logits: string;
+  readonly training: boolean;
+  readonly json?: boolean;
+}
+
 export function routeCommand(): Command {
   return new Command("route")
     .description(
@@ -12,13 +19,17 @@ export function routeCommand(): Command {
     .requiredOption("--spec <file>", "routing spec, JSON (docs/routing.md)")
     .requiredOption(
       "--logits <file>",
-      'JSON: {"logits": [[E numbers] a token], "bias"?, "noise"?, "labels"?}',
+      'JSON: {"logits": [[E numbers] a token], "training"?, "bias"?, "noise"?, "labels"?, ...}',
+    )
+    .option(
+      "--no-training",
+      "route as at inference, where a capacity acts only if it says so (default: as in training)",
     )
     .option("--json", "print the whole result as JSON")
     .addHelpText("after", "\nExample:\n  conclave route --spec spec.json --logits logits.json --json")
-    .action(async (options: { spec: string; logits: string; json?: boolean }, command: Command) => {
+    .action(async (options: RouteFlags, command: Command) => {
       const spec = parseRoutingSpec(await readJson(options.spec));
-      const input = await readJson(options.logits);
+      const input = withTraining(await readJson(options.logits), options.training);
       // Unless asked otherwise the reference kernels: a simulator should be the definition, and its inputs are small.
       const { device } = await openDevice(command, "reference");
       const result = await simulateRoute(device, spec, input);
@@ -26,6 +37,12 @@ export function routeCommand(): Command {
       else show(result);
       device.dispose();
     });
+}
+
+/** The flag stands over the file. */
+function withTraining(input: unknown, training: boolean): unknown {
+  if (training || typeof input !== "object" || input === null || Array.isArray(input)) return input;
+  return { ...input, training };
 }
 
 function show(result: Awaited<ReturnType<typeof simulateRoute>>): void {

@@ -1,5 +1,7 @@
 import pc from "picocolors";
 import type { ReportData } from "../inspect/index.ts";
+import { type Causality, causalityNotes } from "../moe/index.ts";
+import { leadingBitsPerByte } from "../train/index.ts";
 import { commandLine, duration, grouped, harmless, print, short, table } from "./output.ts";
 import type { RunSummary } from "./run-report.ts";
 
@@ -12,14 +14,20 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
     ...(summary.dense ? [["dense twin", summary.dense] as const] : []),
   ];
   const domains = summary.moe.domains.map(({ domain }) => domain);
+  const { causality } = summary.moe;
   const rows = models.map(([name, model]) => [
     name,
-    model.bitsPerByte.toFixed(3),
-    ...model.domains.map(({ bitsPerByte }) => bitsPerByte.toFixed(3)),
+    leadingBitsPerByte(model).toFixed(3),
+    ...(causality === "causal"
+      ? []
+      : [(model.prefixStandardError ?? 0).toFixed(3), model.bitsPerByte.toFixed(3)]),
+    ...model.domains.map((domain) => leadingBitsPerByte(domain).toFixed(3)),
     short(model.totalParams),
     short(model.activeParams),
   ]);
-  print(`\n${table(["held-out bits per byte", "all", ...domains, "parameters", "active"], rows)}\n`);
+  const figures = causality === "causal" ? ["all"] : ["from prefixes", "±", "whole windows"];
+  print(`\n${table(["held-out bits per byte", ...figures, ...domains, "parameters", "active"], rows)}\n`);
+  if (causality !== "causal") print(`${causalityLines(causality, summary)}\n`);
   const balance = summary.moe.layers.map(({ maxOverMean, cv, entropy, dropped }, layer) => [
     String(layer),
     maxOverMean.toFixed(2),
@@ -50,6 +58,16 @@ export function printRunTable(summary: RunSummary, report: ReportData, out: stri
     `\nmodel      ${out}\nfigures    ${out}/summary.json\nreport     ${pc.bold(`${out}/report.html`)}  (open it in a browser)`,
   );
   print(`try        ${commandLine("generate", out, "The")}`);
+}
+
+/** Which figures count for a mixture that is not causal, and why. */
+function causalityLines(causality: Exclude<Causality, "causal">, { moe, dense }: RunSummary): string {
+  const { why, whole } = causalityNotes[causality];
+  const positions = `${grouped(moe.prefixPositions ?? 0)} positions${dense ? ", the same for both models" : ""}`;
+  return (
+    `The mixture is not causal (${causality}): ${why}. Judge it by the figures from prefixes (${positions}):\n` +
+    `each position is read from its prefix alone, as the model reads when it generates. The figure over whole windows is no such figure:\n${whole}.`
+  );
 }
 
 /** A table whose last column is text, to the left. */

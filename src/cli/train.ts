@@ -4,9 +4,12 @@ import pc from "picocolors";
 import { fail } from "../errors.ts";
 import { demoCorpus, pathExists, readCorpus, readJson, readTextIfThere } from "../formats/files.ts";
 import type { Document, TokenizerFiles } from "../formats/index.ts";
+import { causalityNotes, causalityOf } from "../moe/index.ts";
 import {
   checkLabels,
+  checkPriority,
   checkRunFolder,
+  type Evaluation,
   type Json,
   leastStepBytes,
   type PresetName,
@@ -55,7 +58,7 @@ export function trainCommand(): Command {
     .option("--out <folder>", "where the run goes; a new folder (default: runs/<preset>-<n>)")
     .option("--resume <folder>", "go on with the run in this folder")
     .option("--steps <n>", "training steps", whole("--steps", 1))
-    .option("--batch <n>", "windows a step", whole("--batch", 1))
+    .option("--batch <n>", "windows at once; a step takes data.accumulate times as many", whole("--batch", 1))
     .option("--lr <x>", "highest learning rate", between("--lr", 1e-8, 10))
     .option("--warmup <n>", "steps in which the learning rate rises to it", whole("--warmup", 0))
     .option("--seed <n>", "seed of everything random", whole("--seed", 0))
@@ -78,8 +81,15 @@ async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   checkMemory(config);
   const { device } = await openDevice(command);
   remark(`kernels: ${kernelLine(device)}`);
+  const causality = causalityOf(config.model.routing);
+  if (causality !== "causal")
+    remark(
+      `${pc.yellow("note:")} not a causal model (${causality}): ${causalityNotes[causality].why}. Held-out figures read each position from its prefix alone, as the model does when it generates`,
+    );
   const documents = await readDocuments(config);
-  checkLabels(config, documents);
+  const source = flags.resume ? `${out}/run.json` : flags.config;
+  checkLabels(config, documents, source);
+  checkPriority(config, documents, source);
   const { corpus, tokenizer, files } = prepareCorpus(
     documents,
     config.data,
@@ -173,7 +183,7 @@ function checkMemory(config: TrainConfig): void {
   if (least > machine)
     fail(
       "memory",
-      `a step of ${grouped(batch)} windows of ${grouped(sequence)} tokens takes ${bytes(least)} or more; this machine has ${bytes(machine)}`,
+      `a pass over ${grouped(batch)} windows of ${grouped(sequence)} tokens takes ${bytes(least)} or more; this machine has ${bytes(machine)}`,
       "lower --batch, or data.sequence",
     );
 }
@@ -210,6 +220,14 @@ async function readDocuments({ data }: TrainConfig): Promise<readonly Document[]
   note(counts.binaryFiles, "binary files were left out");
   note(counts.duplicates, "files were left out because another has the same text");
   return documents;
+}
+
+/** "1.905 bits/byte"; of prefixes where the mixture is not causal. */
+function heldOutBits(evaluation: Evaluation): string {
+  const { bitsPerByte, prefixBitsPerByte, prefixStandardError = 0 } = evaluation;
+  if (prefixBitsPerByte === undefined) return `${bitsPerByte.toFixed(3)} bits/byte`;
+  const whole = evaluation.causality === "causal" ? "" : `, ${bitsPerByte.toFixed(3)} over whole windows`;
+  return `${prefixBitsPerByte.toFixed(3)} ± ${prefixStandardError.toFixed(3)} bits/byte from prefixes${whole}`;
 }
 
 async function freeFolder(base: string): Promise<string> {
@@ -250,8 +268,7 @@ class Watch {
         this.step(event);
         break;
       case "eval": {
-        const bits = event.evaluation.bitsPerByte.toFixed(3);
-        this.view.note(`${event.role} step ${event.step}: held-out ${bits} bits/byte`);
+        this.view.note(`${event.role} step ${event.step}: held-out ${heldOutBits(event.evaluation)}`);
         break;
       }
       case "alarm": {

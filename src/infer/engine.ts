@@ -1,6 +1,9 @@
 /**
  * Continuous batching (Yu et al. 2022, "Orca"): requests join and leave between steps, and each step is one forward pass over the rows
  * of all that go on, long prompts in pieces.
+ *
+ * A model that is not causal is read otherwise: its routes depend on who is in the pass, so each step is one request, read anew from its first
+ * token. What it writes is then what evaluation from prefixes measures, and nobody else's request changes it.
  */
 import { fail } from "../errors.ts";
 import type { Decoder } from "../models/index.ts";
@@ -39,6 +42,8 @@ export class Engine {
   private step: Promise<void> | null = null;
   private looping = false;
   private disposed = false;
+  /** Each step reads one request, whole. */
+  private readonly alone: boolean;
   private breathed = performance.now();
 
   constructor(model: Decoder, options: EngineOptions = {}) {
@@ -51,7 +56,10 @@ export class Engine {
       if (!Number.isSafeInteger(n) || n < least)
         fail("usage", `${name} ${n}: it is a whole number of ${least} or more`);
     this.model = model;
-    this.options = { maxBatch, maxRows, ahead };
+    this.alone = model.causality !== "causal";
+    this.options = this.alone
+      ? { maxBatch: 1, maxRows: Number.POSITIVE_INFINITY, ahead }
+      : { maxBatch, maxRows, ahead };
     this.cache = new PagedCache(deviceOf(model), model.config.layers);
     this.stepper = new Stepper(model, this.cache, ctx);
   }
@@ -138,6 +146,7 @@ export class Engine {
 
   private async runBatch(batch: readonly Generation[]): Promise<void> {
     const { maxRows } = this.options;
+    if (this.alone) for (const { sequence } of batch) sequence.truncate(0);
     // Who decodes comes first; prompts share the rows that are left.
     let left = maxRows;
     const parts = [...batch]
@@ -163,7 +172,14 @@ export class Engine {
         sequence.truncate(Math.min(lengths[i], sequence.length));
       for (const { request } of parts) request.fail(error);
     }
-    this.requests = this.requests.filter((request) => !request.done);
+    const going = this.requests.filter((request) => !request.done);
+    // Those who wait take turns.
+    this.requests = this.alone
+      ? [
+          ...going.filter((request) => !batch.includes(request)),
+          ...going.filter((request) => batch.includes(request)),
+        ]
+      : going;
   }
 
   private async breathe(): Promise<void> {

@@ -1,6 +1,6 @@
 import { fail } from "../errors.ts";
 import type { Decoder } from "../models/index.ts";
-import { checkActive } from "../moe/index.ts";
+import { checkActive, type RoutingSpec } from "../moe/index.ts";
 import type { Context } from "../tensor/index.ts";
 import { checkSampling, type Sample, type SamplingOptions } from "./sampler.ts";
 
@@ -79,7 +79,7 @@ export function checkRequest(model: Decoder, ids: readonly number[], options: Re
   for (const id of logitBias?.keys() ?? [])
     if (!Number.isInteger(id) || id < 0 || id >= vocabulary)
       fail("usage", `logitBias: token id ${id}; the model knows the ids 0 to ${vocabulary - 1}`);
-  checkExperts(model, experts);
+  checkExperts(model, experts, labels);
 }
 
 /** Throws "shape" unless there are ids and the model knows each. */
@@ -113,7 +113,11 @@ function checkLabels({ routers }: Decoder, labels: readonly string[] | undefined
   }
 }
 
-function checkExperts(model: Decoder, { active, without = [] }: ExpertChoice): void {
+function checkExperts(
+  model: Decoder,
+  { active, without = [] }: ExpertChoice,
+  labels: readonly string[] | undefined,
+): void {
   const { routers } = model;
   if (active === undefined && without.length === 0) return;
   if (routers.length === 0) fail("usage", "experts: the model is dense and has none");
@@ -131,9 +135,29 @@ function checkExperts(model: Decoder, { active, without = [] }: ExpertChoice): v
   }
   for (const { layer, spec } of routers) {
     const gone = new Set(without.filter((one) => (one.layer ?? layer) === layer).map(({ expert }) => expert));
-    if (gone.size === spec.experts)
-      fail("usage", `experts: none of block ${layer}'s ${spec.experts} is left`);
-    if (gone.size > 0 && spec.select.by !== "token" && spec.select.by !== "label")
-      fail("usage", `experts: block ${layer} selects by ${spec.select.by}, where none can be left out`);
+    if (gone.size > 0) checkLeft(spec, layer, gone, labels);
   }
+}
+
+/** Throws "usage" where a token of the request would have no expert left in a block. */
+function checkLeft(
+  { select, experts, gate }: RoutingSpec,
+  layer: number,
+  gone: ReadonlySet<number>,
+  labels: readonly string[] | undefined,
+): void {
+  const everyone = Array.from({ length: experts }, (_, e) => e);
+  if (select.by !== "token" && select.by !== "label")
+    fail("usage", `experts: block ${layer} selects by ${select.by}, where none can be left out`);
+  if (gate.kind === "hash")
+    fail("usage", `experts: block ${layer} fixes each token's experts by a hash, where none can be left out`);
+  if (everyone.every((expert) => gone.has(expert)))
+    fail("usage", `experts: none of block ${layer}'s ${experts} is left`);
+  if (select.by !== "label") return;
+  for (const label of new Set(labels))
+    if (select.table[label].every((expert) => gone.has(expert)))
+      fail(
+        "usage",
+        `experts: without ${[...gone].join(", ")} none of block ${layer} is left for tokens labelled ${JSON.stringify(label)}, which take ${select.table[label].join(", ")}`,
+      );
 }

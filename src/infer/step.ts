@@ -4,7 +4,7 @@
  * T rows, N of which are sampled from, V vocabulary, E experts.
  */
 import type { Decoder } from "../models/index.ts";
-import type { ExpertLimits, Route } from "../moe/index.ts";
+import type { ExpertLimits, Route, TokenLabels } from "../moe/index.ts";
 import type { CachedPass } from "../nn/index.ts";
 import {
   type Context,
@@ -54,6 +54,8 @@ export interface StepWishes {
 /** What the rows of a pass read: one request's after the other's. */
 export interface StepInputs {
   readonly ids_T: Tensor;
+  /** Null: the model does not route by label. */
+  readonly labels: TokenLabels | null;
   readonly pass: CachedPass;
   readonly rows: readonly StepRows[];
   /** [N, 1]: 1 / temperature of the rows that are sampled from; null: no totals are asked for. */
@@ -77,7 +79,7 @@ export interface StepOutputs {
 /** The forward pass; null where no row is sampled from. The outputs are the caller's to dispose of. */
 export function computeStep(
   model: Decoder,
-  { ids_T, pass, rows, inverse_N1 }: StepInputs,
+  { ids_T, labels, pass, rows, inverse_N1 }: StepInputs,
   ctx: Context,
   wishes: StepWishes,
 ): StepOutputs | null {
@@ -88,7 +90,6 @@ export function computeStep(
       if (wishes.routes && name === "moe.route") routes.push(...heldRoute(layer, value as Route));
     };
     const device = deviceOf(model);
-    const labels = rows[0].labels ? rows.flatMap((row) => row.labels ?? []) : undefined;
     const limits = limitsOf(model, device, rows);
     const listening = { ...ctx, tap };
     const { x_TD } = model.hidden(ids_T, listening, { pass, labels, limits });

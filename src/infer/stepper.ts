@@ -6,6 +6,7 @@
  * T rows, B sequences, M pages each.
  */
 import type { Decoder } from "../models/index.ts";
+import type { TokenLabels } from "../moe/index.ts";
 import type { Parameter } from "../nn/index.ts";
 import {
   type Context,
@@ -34,6 +35,7 @@ const mostKept = 8;
 /** What a step reads. */
 interface StepTensors {
   readonly ids_T: Tensor;
+  readonly labels: TokenLabels | null;
   readonly places: PagedRows;
   /** See {@link StepInputs}. */
   readonly inverse_N1: Tensor | null;
@@ -60,6 +62,8 @@ export class Stepper {
   private readonly device: Device;
   /** By what makes steps different; longest unused first. */
   private readonly kept = new Map<string, KeptStep>();
+  /** The labels that all of its routers know; null where none routes by label. */
+  private readonly labelNames: readonly string[] | null;
   /** Those with pieces that are made when they are needed, as a step that is done again does not. */
   private partial: readonly Parameter[];
 
@@ -68,6 +72,7 @@ export class Stepper {
     this.cache = cache;
     this.ctx = ctx;
     this.device = deviceOf(model);
+    this.labelNames = commonLabels(model);
     this.partial = [...model.tensors()].map(([, parameter]) => parameter);
   }
 
@@ -90,7 +95,7 @@ export class Stepper {
   private comesAgain(rows: readonly StepRows[]): boolean {
     if (
       this.ctx.tap !== untapped ||
-      !rows.every(({ ids, sampled, labels, experts }) => ids.length === 1 && sampled && !labels && !experts)
+      !rows.every(({ ids, sampled, experts }) => ids.length === 1 && sampled && !experts)
     )
       return false;
     this.partial = this.partial.filter((parameter) => parameter.isPartial);
@@ -98,7 +103,7 @@ export class Stepper {
   }
 
   private async once(work: StepWork): Promise<StepResult[]> {
-    const inputs = stepTensors(this.device, work);
+    const inputs = stepTensors(this.device, work, this.labelNames);
     try {
       const outputs = this.compute(inputs, work, work.places.end);
       if (!outputs) return [];
@@ -139,7 +144,7 @@ export class Stepper {
     const key = [rows.length, places.pagesEach, wishes.logits, wishes.totals, wishes.routes].join();
     const known = this.kept.get(key);
     const step = known ?? {
-      inputs: stepTensors(this.device, work),
+      inputs: stepTensors(this.device, work, this.labelNames),
       pass: new Repeated<StepOutputs | null>(this.device, {
         disposeOf: (made) => made && disposeOutputs(made),
       }),
@@ -160,25 +165,52 @@ export class Stepper {
   }
 }
 
-function stepTensors(device: Device, { rows, ids, places, wishes }: StepWork): StepTensors {
+/** Of a model with several tables, the labels that each of them has: the only ones that a request may give. */
+function commonLabels({ routers }: Decoder): readonly string[] | null {
+  const tables = routers.flatMap(({ spec: { select } }) => (select.by === "label" ? [select.table] : []));
+  if (tables.length === 0) return null;
+  return Object.keys(tables[0]).filter((label) => tables.every((table) => Object.hasOwn(table, label)));
+}
+
+function labelIds(rows: readonly StepRows[], names: readonly string[]): Int32Array<ArrayBuffer> {
+  return Int32Array.from(
+    rows.flatMap(({ labels }) => labels ?? []),
+    (label) => names.indexOf(label),
+  );
+}
+
+function stepTensors(
+  device: Device,
+  { rows, ids, places, wishes }: StepWork,
+  labelNames: readonly string[] | null,
+): StepTensors {
   const inverse = wishes.totals ? inverseTemperatures(rows) : [];
   return {
     ids_T: tensor(device, ids),
+    labels: labelNames && { names: labelNames, ids_T: tensor(device, labelIds(rows, labelNames)) },
     places: pagedRows(device, places),
     inverse_N1: inverse.length > 0 ? tensor(device, inverse, [inverse.length, 1]) : null,
   };
 }
 
-function writeTensors({ ids_T, places, inverse_N1 }: StepTensors, work: StepWork): void {
+function writeTensors({ ids_T, labels, places, inverse_N1 }: StepTensors, work: StepWork): void {
   ids_T.write(work.ids);
+  labels?.ids_T.write(labelIds(work.rows, labels.names));
   places.pages_BM.write(work.places.pages);
   places.sequence_T.write(work.places.sequence);
   places.position_T.write(work.places.position);
   inverse_N1?.write(inverseTemperatures(work.rows));
 }
 
-function disposeTensors({ ids_T, places, inverse_N1 }: StepTensors): void {
-  for (const input of [ids_T, places.pages_BM, places.sequence_T, places.position_T, inverse_N1])
+function disposeTensors({ ids_T, labels, places, inverse_N1 }: StepTensors): void {
+  for (const input of [
+    ids_T,
+    labels?.ids_T,
+    places.pages_BM,
+    places.sequence_T,
+    places.position_T,
+    inverse_N1,
+  ])
     input?.dispose();
 }
 

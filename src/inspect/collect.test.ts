@@ -17,7 +17,7 @@ test("a dropped place is told from an absent one, and nothing stays on the devic
   // Softmax of (ln 3, 0) is (3/4, 1/4): one expert reaches 0.6. Of (0, 0) it takes both. Each has ceil(0.25 * 3 * 2 / 2) = 1 place.
   scope(() => {
     const logits = tensor(device, [Math.log(3), 0, Math.log(3), 0, 0, 0], [3, 2]);
-    collector.tap("moe.route", 3, routeLogits(spec, logits, { noise: null, bias_E: null, labels: null }));
+    collector.tap("moe.route", 3, routeLogits(spec, logits));
   });
   const { layers, choices, figures } = await collector.take();
   expect(layers).toEqual([3]);

@@ -158,7 +158,12 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ["softmax over the chosen, which is the same", { order: "select-then-score" }, []],
   ["training noise", { normalise: true, noise: "gaussian" }, []],
   ["weights left as they are", {}, ["normalise"]],
-  ["a capacity", { normalise: true, capacity: { factor: 1.25 } }, ["capacity"]],
+  ["a capacity of training", { normalise: true, capacity: { factor: 1.25 } }, []],
+  [
+    "a capacity that acts at inference",
+    { normalise: true, capacity: { factor: 1, evaluation: 2 } },
+    ["capacity"],
+  ],
 ])("other libraries run %s routing as told, but for %j %j", (_, fields, beyond) => {
   const routing = parseRoutingSpec({ experts: 8, k: 2, ...fields });
   expect(beyondMixtral({ ...readMixtral(mixtral8x7b), routing })).toEqual(beyond);

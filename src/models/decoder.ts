@@ -5,7 +5,17 @@
  * B batch, S sequence, T = B*S tokens, D width, V vocabulary.
  */
 import { fail } from "../errors.ts";
-import { activeShare, type MoeOutput, type RouteOptions, type Router } from "../moe/index.ts";
+import {
+  activeShare,
+  asTokenLabels,
+  type Causality,
+  causalityOf,
+  furthest,
+  type LayerPool,
+  type MoeOutput,
+  type RouteOptions,
+  type Router,
+} from "../moe/index.ts";
 import {
   type CachedPass,
   consecutive,
@@ -47,10 +57,14 @@ export interface DecoderConfig {
 export interface ForwardOptions {
   /** The tokens are a list of rows that continue cached sequences; inference only. */
   readonly pass?: CachedPass;
-  /** One a token, for routing by label. */
-  readonly labels?: readonly string[];
+  /** One a token, for routing and losses by label. */
+  readonly labels?: RouteOptions["labels"];
+  /** f32 [T]: whose places are given first, where a capacity's priority is "given". */
+  readonly priority?: Tensor | null;
   /** What requests rule out in each layer's routing. */
   readonly limits?: RouteOptions["limits"];
+  /** Sums over the micro-batches of a step, by number of the mixture layer from 0. */
+  readonly pool?: (layer: number) => LayerPool;
 }
 
 export interface HiddenStates {
@@ -135,6 +149,11 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     return total === 0 ? 1 : active / total;
   }
 
+  /** What a token's logits depend on besides it and those before it: whoever evaluates or generates must know. */
+  get causality(): Causality {
+    return furthest(this.routers.map(({ spec }) => causalityOf(spec)));
+  }
+
   /** Whether a tensor of its files is for what it does not do: a vision tower, or layers for drafting. It is not read. */
   leavesOut(_file: string): boolean {
     return false;
@@ -159,14 +178,16 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
 
   /** ids i32 [B, S], or [T] of a cached pass, -> the states the head reads. */
   hidden(ids: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
-    const { pass, labels, limits } = options;
+    const { pass, limits, priority, pool } = options;
     const sequence = pass ? this.cachedRows(ids, pass) : this.wholeSequences(ids);
     const ids_T = reshape(ids, [ids.size]);
-    const routing: RouteOptions = { tokenIds: ids_T, labels, limits };
+    const labels = asTokenLabels(ids.device, options.labels);
+    const shared = { tokenIds: ids_T, labels, sequence: sequence.length, priority, limits };
     const moe: MoeOutput[] = [];
     let x_TD = scaled(this.embedding.forward(ids_T), this.embeddingScale);
     ctx.tap("embedding", -1, x_TD);
     for (const [layer, block] of this.blocks.entries()) {
+      const routing: RouteOptions = { ...shared, pool: pool?.(moe.length) };
       const inputs = { sequence, cache: pass?.layers[layer] ?? null, routing };
       const output = scope(() => block.forward(x_TD, inputs, ctx));
       x_TD = output.x_TD;

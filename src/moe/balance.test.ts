@@ -5,13 +5,13 @@ import {
   balanceLoss,
   importanceLoss,
   marginalEntropy,
-  noLosses,
   orthogonalityLoss,
-  routeLosses,
   smoothLoad,
   tokenEntropy,
   zLoss,
 } from "./balance.ts";
+import { parseLossSpec } from "./loss-spec.ts";
+import { routeLosses } from "./losses.ts";
 import { addNoise } from "./noise.ts";
 import { routeLogits } from "./route.ts";
 import { parseRoutingSpec } from "./schema.ts";
@@ -62,14 +62,14 @@ test("smooth load: the chance that each expert is chosen when its noise is drawn
 
 test("the total is the sum of what the coefficients ask for, and nothing else is computed", async () => {
   const spec = parseRoutingSpec({ experts: 2, k: 1 });
-  const route = routeLogits(spec, rows([1, 0], [0, 3]), { noise: null, bias_E: null, labels: null });
-  const { total, parts } = routeLosses(route, { ...noLosses, balance: 2, z: -0.5 }, null);
+  const route = routeLogits(spec, rows([1, 0], [0, 3]));
+  const { total, parts } = routeLosses(route, parseLossSpec({ balance: 2, z: -0.5 }, spec), null);
   expect(Object.keys(parts)).toEqual(["balance", "z"]);
   expect(await total!.item()).toBeCloseTo(
     2 * (await parts.balance!.item()) - 0.5 * (await parts.z!.item()),
     6,
   );
-  expect(routeLosses(route, noLosses, null)).toEqual({ total: null, parts: {} });
+  expect(routeLosses(route, parseLossSpec({}, spec), null)).toEqual({ total: null, parts: {} });
 });
 
 test("the simulator names what is wrong with its input, and leaves no memory behind", async () => {
@@ -88,6 +88,14 @@ test("the simulator names what is wrong with its input, and leaves no memory beh
   await expect(simulateRoute(device, labelled, { logits: [[1, 2]], labels: ["audio"] })).rejects.toThrow(
     /"audio" is not in select\.table/,
   );
+  const noisy = parseRoutingSpec({ experts: 2, k: 1, noise: "gaussian" });
+  await expect(
+    simulateRoute(device, noisy, { logits: [[1, 2]], noise: [[1, 1]], training: false }),
+  ).rejects.toThrow(/noise: there is none outside training/);
+  const soft = parseRoutingSpec({ experts: 2, select: { by: "soft" } });
+  await expect(
+    simulateRoute(device, soft, { logits: [[1, 2]], losses: { balance: { weight: 1, over: "sequence" } } }),
+  ).rejects.toThrow(/losses\.balance: always 1/);
   const before = device.memory.live;
   await simulateRoute(device, spec, { logits: [[1, 2]] });
   expect(device.memory.live).toBe(before);

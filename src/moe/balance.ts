@@ -1,5 +1,3 @@
-import { z } from "zod";
-import { fail } from "../errors.ts";
 import {
   add,
   affine,
@@ -12,8 +10,8 @@ import {
   mean,
   mul,
   normalCdf,
+  relu,
   reshape,
-  scatterAddRows,
   slice,
   square,
   sub,
@@ -24,91 +22,31 @@ import {
 } from "../tensor/index.ts";
 import { unitRows } from "./gate.ts";
 import type { NoisyLogits } from "./noise.ts";
-import { probabilities, type Route, slotsSummed } from "./route.ts";
-import { firstIssue } from "./schema.ts";
 import { countExperts, membership } from "./select.ts";
-import type { RoutingSpec } from "./spec.ts";
 
 /**
- * Auxiliary losses: each a scalar, differentiable in the logits, the weights, the noise or the gate's rows, and constant
- * in the choices made.
+ * The equations of auxiliary losses: each a scalar, differentiable in the logits, the weights, the noise or the gate's rows, and constant
+ * in the choices made. Which sums they are given is for losses.ts.
  *
- * T tokens, E experts, K picks a token, D the gate's width, p = softmax(logits).
+ * T tokens, G groups of tokens (one: the batch), E experts, K picks a token, D the gate's width, p = softmax(logits).
  */
 
-export const lossNames = [
-  "balance",
-  "importance",
-  "load",
-  "z",
-  "tokenEntropy",
-  "marginalEntropy",
-  "orthogonality",
-] as const;
-export type LossName = (typeof lossNames)[number];
-
-/** A coefficient for each loss; 0 leaves it out. A negative one rewards: `marginalEntropy: -0.01` spreads the load. */
-export type LossSpec = Readonly<Record<LossName, number>>;
-
-const coefficient = z.number().default(0);
-
-/** Checks and completes coefficients. Whether a loss fits the routing is for {@link misfitOf}. */
-export const lossSpecSchema: z.ZodType<LossSpec> = z.strictObject({
-  balance: coefficient,
-  importance: coefficient,
-  load: coefficient,
-  z: coefficient,
-  tokenEntropy: coefficient,
-  marginalEntropy: coefficient,
-  orthogonality: coefficient,
-});
-
-/** No auxiliary loss. */
-export const noLosses: LossSpec = lossSpecSchema.parse({});
-
-/** Reads coefficients for a router of `spec`. Throws a one-line error with code "spec" that names the key. */
-export function parseLossSpec(json: unknown, spec: RoutingSpec): LossSpec {
-  const result = lossSpecSchema.safeParse(json);
-  if (!result.success) fail("spec", `losses: ${firstIssue(result.error)}`);
-  const misfit = misfitOf(result.data, spec);
-  if (misfit) fail("spec", `losses: ${misfit.name}: ${misfit.why}`);
-  return result.data;
-}
-
-/** The first loss with a coefficient that `spec` leaves without a meaning, or null. */
-export function misfitOf(losses: LossSpec, spec: RoutingSpec): { name: LossName; why: string } | null {
-  for (const name of lossNames) {
-    const why = losses[name] === 0 ? null : whyNot(name, spec);
-    if (why) return { name, why };
-  }
-  return null;
-}
-
-/** Why a loss cannot act on routes of `spec`; null where it can. */
-export function whyNot(name: LossName, spec: RoutingSpec): string | null {
-  const { select, gate, noise, groups, bias } = spec;
-  if (gate.kind === "hash") return "a hash gate has nothing to train";
-  if (name === "balance" && (select.by === "expert" || select.by === "soft")) {
-    return `always 1 when select.by is "${select.by}": every expert takes equally much`;
-  }
-  if (name !== "load") return null;
-  if (noise?.kind !== "gaussian") return "the smooth load is that of gaussian noise; set noise";
-  const plainTopK = select.by === "token" && !("topP" in select) && !groups && !bias;
-  return plainTopK
-    ? null
-    : "the smooth load is defined for plain top-k selection (no topP, labels, groups or bias)";
-}
-
-/** E * sum_e f_e P_e (Switch Transformer, equation 4): f_e the share of places, before capacity, P_e = mean_t p_te. 1 when even. */
+/** E * sum_e f_e P_e (Switch Transformer, equation 4): f_e the share of places, before capacity, P_e = mean_t p_te. 1 when even. counts_E i32 or f32 [E]. */
 export function balanceLoss(p_TE: Tensor, counts_E: Tensor): Tensor {
-  const share_E = withoutTape(() => {
-    const places_E = cast(counts_E, "f32");
-    return div(places_E, maximum(sum(places_E, 0, { keep: true }), 1));
-  });
-  return affine(sum(mul(share_E, mean(p_TE, 0))), p_TE.shape[1], 0);
+  const [tokens, experts] = p_TE.shape;
+  const counts_1E = withoutTape(() =>
+    reshape(counts_E.dtype === "f32" ? counts_E : cast(counts_E, "f32"), [1, experts]),
+  );
+  return balanceOfGroups(sum(p_TE, 0, { keep: true }), counts_1E, tokens);
 }
 
-/** CV^2 of the experts' summed weights, importance_E (Shazeer et al. 2017, equation 7). */
+/** The mean of {@link balanceLoss} over groups, each by its tokens. pSums_GE is the sum of p over a group's tokens, counts_GE the places chosen there, `tokens` all of them. */
+export function balanceOfGroups(pSums_GE: Tensor, counts_GE: Tensor, tokens: number): Tensor {
+  const share_GE = withoutTape(() => div(counts_GE, maximum(sum(counts_GE, -1, { keep: true }), 1)));
+  return affine(sum(mul(share_GE, pSums_GE)), pSums_GE.shape[1] / Math.max(1, tokens), 0);
+}
+
+/** CV^2 of the experts' importance_E (Shazeer et al. 2017, equation 7). */
 export function importanceLoss(importance_E: Tensor): Tensor {
   return squaredVariation(importance_E);
 }
@@ -131,6 +69,26 @@ export function tokenEntropy(p_TE: Tensor): Tensor {
 /** H(mean_t p_t), in nats: ln E when the experts are used evenly. */
 export function marginalEntropy(p_TE: Tensor): Tensor {
   return entropy(mean(p_TE, 0));
+}
+
+/**
+ * The mean of {@link marginalEntropy} over groups, each by its tokens; with a `threshold`, of what it lacks of it: max(0, threshold - H) (LIMoE,
+ * Mustafa et al. 2022, section 2.2). pSums_GE is the sum of p over a group's tokens, sizes_G1 how many these are, `tokens` all of them.
+ */
+export function entropyOfGroups(
+  pSums_GE: Tensor,
+  sizes_G1: Tensor,
+  tokens: number,
+  threshold: number | null,
+): Tensor {
+  const entropy_G = entropy(
+    div(
+      pSums_GE,
+      withoutTape(() => maximum(sizes_G1, 1)),
+    ),
+  );
+  const value_G = threshold === null ? entropy_G : relu(affine(entropy_G, -1, threshold));
+  return affine(sum(mul(value_G, reshape(sizes_G1, value_G.shape))), 1 / Math.max(1, tokens), 0);
 }
 
 /** mean over e != f of cos(w_e, w_f)^2 for the gate's rows: 0 when they are orthogonal, 1 when they are parallel. */
@@ -163,80 +121,6 @@ export function smoothLoad(noise: NoisyLogits, ids_TK: Tensor): Tensor {
 
 /** Where softplus has run out of f32, the noise is as good as none. */
 const leastStd = 1e-10;
-
-/** sum_t weights_te of a route, [E]: before places are dropped, so that a full expert still counts as wanted. */
-export function importanceOf(route: Route): Tensor {
-  const { experts } = route.spec;
-  switch (route.by) {
-    case "token": {
-      const ids_TK = route.spec.capacity?.overflow === "next-best" ? route.kept_TK : route.ids_TK;
-      const weights_R1 = reshape(route.intended_TK, [ids_TK.size, 1]);
-      return reshape(scatterAddRows(weights_R1, reshape(ids_TK, [ids_TK.size]), experts), [experts]);
-    }
-    case "expert":
-      return sum(route.weights_TE, 0);
-    case "soft":
-      return sum(slotsSummed(route.combine_TN, experts), 0);
-  }
-}
-
-/** Losses of one route: those with a coefficient, and their weighted sum (null when there are none). */
-export interface RouteLosses {
-  readonly total: Tensor | null;
-  readonly parts: Readonly<Partial<Record<LossName, Tensor>>>;
-}
-
-/** The losses that `spec` asks for. `rows` is the gate's, for orthogonality. */
-export function routeLosses(route: Route, spec: LossSpec, rows: Tensor | null): RouteLosses {
-  const parts: Partial<Record<LossName, Tensor>> = {};
-  let total: Tensor | null = null;
-  for (const name of lossNames) {
-    if (spec[name] === 0) continue;
-    const part = lossOf(name, route, rows);
-    const weighted = affine(part, spec[name], 0);
-    parts[name] = part;
-    total = total ? add(total, weighted) : weighted;
-  }
-  return { total, parts };
-}
-
-/** One loss of a route, whatever its coefficient. Throws with code "spec" where it has no meaning (see {@link whyNot}). */
-export function lossOf(name: LossName, route: Route, rows: Tensor | null): Tensor {
-  const why = whyNot(name, route.spec);
-  if (why) fail("spec", `losses: ${name}: ${why}`);
-  switch (name) {
-    case "balance":
-      return balanceLoss(probabilities(route), choiceCounts(route));
-    case "importance":
-      return importanceLoss(importanceOf(route));
-    case "load":
-      return loadLoss(loadOf(route));
-    case "z":
-      return zLoss(route.by === "soft" ? route.logits_TN : route.logits_TE);
-    case "tokenEntropy":
-      return tokenEntropy(probabilities(route));
-    case "marginalEntropy":
-      return marginalEntropy(probabilities(route));
-    case "orthogonality":
-      return rows
-        ? orthogonalityLoss(rows)
-        : fail("state", "losses: orthogonality: the gate's rows were not given");
-  }
-}
-
-/** Tokens an expert was chosen by, before capacity: i32 [E]. In expert choice and soft routing all take equally many. */
-export function choiceCounts(route: Route): Tensor {
-  const ids = route.by === "token" ? route.ids_TK : null;
-  return ids
-    ? countExperts(ids, route.spec.experts)
-    : fail("state", "choiceCounts: only token choice has choices to count");
-}
-
-/** The smooth load while there is noise, else the count: the two agree as the noise goes to nothing. */
-function loadOf(route: Route): Tensor {
-  if (route.by === "token" && route.noise) return smoothLoad(route.noise, route.ids_TK);
-  return withoutTape(() => cast(choiceCounts(route), "f32"));
-}
 
 /** Population variance over squared mean. */
 function squaredVariation(x_E: Tensor): Tensor {

@@ -19,11 +19,11 @@ export class SelectionBias implements Module {
     yield ["bias", this.bias_E];
   }
 
-  /** After a training step: bias_e += rate * sign(mean load - load_e), in place on the device. counts_E i32 [E] is the load before capacity. */
+  /** After a training step: bias_e += rate * sign(mean load - load_e), in place on the device. counts_E i32 or f32 [E] is the load before capacity. */
   update(counts_E: Tensor): void {
     scope(() =>
       withoutTape(() => {
-        const load_E = cast(counts_E, "f32");
+        const load_E = counts_E.dtype === "f32" ? counts_E : cast(counts_E, "f32");
         // Whole numbers on both sides: a mean would be rounded, and no load equal to it.
         const total_1 = sum(load_E, 0, { keep: true });
         const scaled_E = affine(load_E, counts_E.size, 0);

@@ -7,14 +7,13 @@ import { routeLogits } from "./route.ts";
 import { parseRoutingSpec } from "./schema.ts";
 
 const device = new Device(createReferenceKernels());
-const nothing = { noise: null, bias_E: null, labels: null };
 
 test("figures of a hand-worked route: four tokens, two experts, one place each", async () => {
   const spec = parseRoutingSpec({ experts: 2, k: 1, capacity: { factor: 0.5 } });
   const ln3 = Math.log(3);
   // p = (3/4, 1/4) for three tokens and (1/4, 3/4) for one; C = ceil(0.5 * 4 / 2) = 1.
   const logits = tensor(device, [ln3, 0, ln3, 0, ln3, 0, 0, ln3], [4, 2]);
-  const figures = await routeFigures(scope(() => measureRoute(routeLogits(spec, logits, nothing))));
+  const figures = await routeFigures(scope(() => measureRoute(routeLogits(spec, logits))));
   expect(figures).toMatchObject({
     tokens: 4,
     experts: 2,
@@ -32,9 +31,7 @@ test("figures of a hand-worked route: four tokens, two experts, one place each",
 });
 
 test("no tokens: figures of 0, and reading a route itself leaves nothing on the device", async () => {
-  const route = scope(() =>
-    routeLogits(parseRoutingSpec({ experts: 2, k: 1 }), tensor(device, [], [0, 2]), nothing),
-  );
+  const route = scope(() => routeLogits(parseRoutingSpec({ experts: 2, k: 1 }), tensor(device, [], [0, 2])));
   const before = device.memory.live;
   const figures = await routeFigures(route);
   expect(figures).toMatchObject({
@@ -55,7 +52,7 @@ test("measuring leaves one small tensor behind", () => {
     [8, 4],
   );
   const before = device.memory.live;
-  const measure = scope(() => measureRoute(routeLogits(spec, logits, nothing)));
+  const measure = scope(() => measureRoute(routeLogits(spec, logits)));
   expect(device.memory.live - before).toBeLessThanOrEqual(64);
   measure.packed.dispose();
 });

@@ -10,7 +10,8 @@ import {
   type Tensor,
   withoutTape,
 } from "../tensor/index.ts";
-import { choiceCounts, entropy } from "./balance.ts";
+import { entropy } from "./balance.ts";
+import { choiceCounts } from "./losses.ts";
 import { probabilities, type Route } from "./route.ts";
 import { countExperts, named } from "./select.ts";
 

@@ -1,28 +1,16 @@
 export { type Alarm, CollapseAlarm } from "./alarm.ts";
 export {
   balanceLoss,
-  choiceCounts,
   importanceLoss,
-  importanceOf,
-  type LossName,
-  type LossSpec,
   loadLoss,
-  lossNames,
-  lossOf,
-  lossSpecSchema,
   marginalEntropy,
-  misfitOf,
-  noLosses,
   orthogonalityLoss,
-  parseLossSpec,
-  type RouteLosses,
-  routeLosses,
   smoothLoad,
   tokenEntropy,
-  whyNot,
   zLoss,
 } from "./balance.ts";
 export { SelectionBias } from "./bias.ts";
+export { type Causality, causalityNotes, causalityOf, furthest } from "./causality.ts";
 export {
   ClampedSwigluExperts,
   type Experts,
@@ -36,8 +24,21 @@ export { CosineGate, createGate, type Gate, HashGate, LinearGate, MlpGate } from
 export { applyExperts, MoeLayer, type MoeLayerOptions, type MoeOutput } from "./layer.ts";
 export { checkActive, type ExpertLimits } from "./limits.ts";
 export { type LayerFigures, layerFigures } from "./load.ts";
-export { addNoise, GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
+export {
+  type LossName,
+  type LossSpec,
+  lossNames,
+  lossSpecSchema,
+  misfitOf,
+  noLosses,
+  parseLossSpec,
+  weightOf,
+  whyNot,
+} from "./loss-spec.ts";
+export { choiceCounts, importanceOf, isPooled, lossOf, type RouteLosses, routeLosses } from "./losses.ts";
+export { addNoise, fixedStd, GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
 export { combine, dispatch, type Plan, placeWeights, planRows, rowWeights, weighRows } from "./plan.ts";
+export { asPartOf, type LayerPool, wholeBatch } from "./pool.ts";
 export {
   type ExpertRoute,
   probabilities,
@@ -49,7 +50,7 @@ export {
   type TokenRoute,
 } from "./route.ts";
 export { type RouteOptions, Router, type RouterOptions } from "./router.ts";
-export { firstFault, firstIssue, parseRoutingSpec, routingSpecSchema } from "./schema.ts";
+export { type Fault, firstFault, firstIssue, parseRoutingSpec, routingSpecSchema } from "./schema.ts";
 export { SharedExpert, type SharedExpertOptions } from "./shared.ts";
 export {
   type SimulatedChoice,
@@ -60,16 +61,20 @@ export {
   simulateRoute,
 } from "./simulate.ts";
 export {
+  actingBound,
   activeShare,
   type BiasSpec,
+  type CapacityBound,
   type CapacitySpec,
-  capacityOf,
   columnsOf,
   expertChoiceCapacity,
   type GateSpec,
   type GroupsSpec,
   type NoiseSpec,
   picksOf,
+  placesOf,
   type RoutingSpec,
   type SelectSpec,
 } from "./spec.ts";
+export { whyUntrainable } from "./trainable.ts";
+export { asTokenLabels, type TokenLabels, tokenLabels, type Units } from "./units.ts";

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createReferenceKernels } from "../kernels/reference/index.ts";
 import type { Module } from "../nn/module.ts";
+import { materialise } from "../nn/parameters.ts";
 import {
   add,
   context,
@@ -15,9 +16,9 @@ import {
   type Tensor,
   tensor,
 } from "../tensor/index.ts";
-import { type LossName, parseLossSpec } from "./balance.ts";
 import { type Experts, GeluExperts, ReluExperts, SwigluExperts } from "./experts.ts";
 import { MoeLayer } from "./layer.ts";
+import { type LossName, parseLossSpec } from "./loss-spec.ts";
 import { parseRoutingSpec } from "./schema.ts";
 import { SharedExpert } from "./shared.ts";
 import type { RoutingSpec } from "./spec.ts";
@@ -287,4 +288,22 @@ test("ReLU experts: a hand-worked row each", async () => {
   const y = experts.forward(tensor(device, [1, 2, 5, 1, 1, 5], [3, 2]), offsets, context());
   // Expert 0: relu(1 + 2) * (2, 0). Expert 1: relu(5 - 1) * (0, 3), then relu(1 - 5) * (0, 3).
   expect(Array.from(await y.data())).toEqual([6, 0, 0, 12, 0, 0]);
+});
+
+test("the sequences of an input [B, S, D] are its own: each gives out its places alone", async () => {
+  const spec = parseRoutingSpec({ experts: 2, k: 1, capacity: { places: 1, over: "sequence" } });
+  const layer = new MoeLayer({
+    spec,
+    width: 4,
+    experts: new SwigluExperts({ count: 2, width: 4, hidden: 4, std: 0.5 }),
+    std: 0.5,
+  });
+  materialise(layer, device, 1);
+  const x = new Random(3, "tokens").normals(2 * 3 * 4);
+  const run = async (values: Float32Array, shape: number[]): Promise<number[]> =>
+    Array.from(await layer.forward(tensor(device, values, shape), context({ training: true })).y.data());
+  const together = await run(x, [2, 3, 4]);
+  const apart = [...(await run(x.slice(0, 12), [1, 3, 4])), ...(await run(x.slice(12), [1, 3, 4]))];
+  expect(together).toEqual(apart);
+  expect(together).not.toEqual(await run(x, [6, 4])); // all six as one sequence share two places
 });

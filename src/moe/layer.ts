@@ -1,8 +1,9 @@
 import { fail } from "../errors.ts";
 import { type Module, type NamedParameter, within } from "../nn/module.ts";
 import { type Context, matmul, reshape, type Tensor } from "../tensor/index.ts";
-import { type LossSpec, misfitOf, noLosses, type RouteLosses, routeLosses } from "./balance.ts";
 import type { Experts } from "./experts.ts";
+import { type LossSpec, misfitOf, noLosses } from "./loss-spec.ts";
+import { type RouteLosses, routeLosses } from "./losses.ts";
 import { combine, dispatch, evenOffsets, placeWeights, planRows, weighRows } from "./plan.ts";
 import type { Route, SoftRoute } from "./route.ts";
 import { type RouteOptions, Router } from "./router.ts";
@@ -63,13 +64,14 @@ export class MoeLayer implements Module {
     if (this.shared) yield* within("shared", this.shared);
   }
 
-  /** x [..., D] -> y alike, the route that tokens took, and the auxiliary losses on it. Taps "moe.input", "moe.route" and "moe.losses". */
+  /** x [..., D] -> y of its shape, the route that tokens took, and the auxiliary losses on it. Taps "moe.input", "moe.route" and "moe.losses". */
   forward(x: Tensor, context: Context, options: RouteOptions = {}): MoeOutput {
     const { router, shared } = this;
     const x_TD = reshape(x, [-1, router.width]);
     context.tap("moe.input", router.layer, x_TD);
-    const route = router.route(x_TD, context, options);
-    const losses = routeLosses(route, this.losses, router.gate.rows());
+    const sequence = options.sequence ?? (x.rank > 2 ? x.shape[x.rank - 2] : x_TD.shape[0]);
+    const route = router.route(x_TD, context, { ...options, sequence });
+    const losses = routeLosses(route, this.losses, router.gate.rows(), options.pool);
     context.tap("moe.route", router.layer, route);
     context.tap("moe.losses", router.layer, losses);
     const routed_TD = applyExperts(this.experts, x_TD, route, context);

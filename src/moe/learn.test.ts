@@ -17,10 +17,11 @@ import {
   type Tensor,
   tensor,
 } from "../tensor/index.ts";
-import { choiceCounts, parseLossSpec } from "./balance.ts";
 import { SwigluExperts } from "./experts.ts";
 import { measureRoute, type RouteFigures, routeFigures } from "./figures.ts";
 import { MoeLayer } from "./layer.ts";
+import { parseLossSpec } from "./loss-spec.ts";
+import { choiceCounts } from "./losses.ts";
 import { parseRoutingSpec } from "./schema.ts";
 
 /** Small training runs, the same to the bit every time: T tokens, D width. */

@@ -1,5 +1,5 @@
 import { fail } from "../errors.ts";
-import { add, affine, cast, mul, type Tensor, tensor } from "../tensor/index.ts";
+import { affine, cast, mul, ruleOut, type Tensor, tensor } from "../tensor/index.ts";
 import { picksOf, type RoutingSpec } from "./spec.ts";
 
 /**
@@ -33,7 +33,7 @@ export function limitedPicks(picks: number, limits: ExpertLimits | null): number
 
 /** Selection scores with the experts that are ruled out at -Infinity. */
 export function maskExperts(selection_TE: Tensor, limits: ExpertLimits | null): Tensor {
-  return limits?.mask_TE ? add(selection_TE, limits.mask_TE) : selection_TE;
+  return limits?.mask_TE ? ruleOut(selection_TE, limits.mask_TE) : selection_TE;
 }
 
 /** -1 for every place past a token's own number of experts, where tokens of a pass have different ones. */

@@ -1,5 +1,5 @@
 import { type Module, type NamedParameter, Parameter } from "../nn/module.ts";
-import { add, type Draws, matmul, mul, softplus, type Tensor } from "../tensor/index.ts";
+import { add, type Draws, full, matmul, mul, softplus, type Tensor } from "../tensor/index.ts";
 
 /**
  * Router noise, in training only. T tokens, D width, E experts.
@@ -8,6 +8,7 @@ import { add, type Draws, matmul, mul, softplus, type Tensor } from "../tensor/i
 /** Logits with noise, and what the load loss needs to know of it. */
 export interface NoisyLogits {
   readonly clean_TE: Tensor;
+  /** [T,E], or [1,1] where it is the same for all. */
   readonly std_TE: Tensor;
   readonly noisy_TE: Tensor;
 }
@@ -27,11 +28,15 @@ export class GaussianNoise implements Module {
     yield ["weight", this.weight_ED];
   }
 
-  /** `normal_TE` is drawn from N(0, 1). */
-  disturb(clean_TE: Tensor, x_TD: Tensor, normal_TE: Tensor): NoisyLogits {
-    const std_TE = softplus(matmul(x_TD, this.weight_ED.value, { transB: true, precision: "f32" }));
-    return addNoise(clean_TE, std_TE, normal_TE);
+  /** The standard deviation of each logit's noise: x_TD [T,D] -> [T,E]. */
+  std(x_TD: Tensor): Tensor {
+    return softplus(matmul(x_TD, this.weight_ED.value, { transB: true, precision: "f32" }));
   }
+}
+
+/** The same standard deviation for every logit, [1,1] (V-MoE, Riquelme et al. 2021). */
+export function fixedStd({ device }: Tensor, sigma: number): Tensor {
+  return full(device, [1, 1], sigma);
 }
 
 /** clean + std * normal. */

@@ -2,7 +2,6 @@ import { fail } from "../errors.ts";
 import {
   add,
   affine,
-  assignCapacity,
   div,
   invertChoice,
   log,
@@ -22,13 +21,14 @@ import {
   transpose,
   withoutTape,
 } from "../tensor/index.ts";
-import { dropPastActive, type ExpertLimits, limitedPicks, maskExperts } from "./limits.ts";
+import { type ExpertLimits, limitedPicks } from "./limits.ts";
 import type { NoisyLogits } from "./noise.ts";
-import { limitToGroups, limitToLabels, named } from "./select.ts";
-import { capacityOf, columnsOf, expertChoiceCapacity, picksOf, type RoutingSpec } from "./spec.ts";
+import { choose, fitCapacity, limitToGroups, limitTokens, named } from "./select.ts";
+import { columnsOf, expertChoiceCapacity, picksOf, type RoutingSpec } from "./spec.ts";
+import type { Units } from "./units.ts";
 
 /**
- * A routing spec, run step by step on logits: score, bias, groups, labels, selection, weights, normalise, scale, capacity.
+ * A routing spec, run step by step on logits: score, bias, what is ruled out, groups, selection, capacity, weights.
  * Selection is constant to the gradient; weights carry it back to the gate.
  *
  * T tokens, E experts, K picks a token, C capacity, N = E * slots.
@@ -38,6 +38,7 @@ import { capacityOf, columnsOf, expertChoiceCapacity, picksOf, type RoutingSpec 
 export interface TokenRoute {
   readonly by: "token";
   readonly spec: RoutingSpec;
+  readonly units: Units;
   /** What was routed on, noise included. */
   readonly logits_TE: Tensor;
   /** With gaussian noise on: its parts, for the load loss. */
@@ -54,7 +55,7 @@ export interface TokenRoute {
   readonly weights_TK: Tensor;
   /** The weights before places were dropped, which the importance loss evens out. */
   readonly intended_TK: Tensor;
-  /** Places an expert has; null: as many as it takes. */
+  /** Places an expert has (in the first group of tokens, where each has its own); null: as many as it takes. */
   readonly capacity: number | null;
 }
 
@@ -62,6 +63,7 @@ export interface TokenRoute {
 export interface ExpertRoute {
   readonly by: "expert";
   readonly spec: RoutingSpec;
+  readonly units: Units;
   readonly logits_TE: Tensor;
   /** i32: the tokens each expert takes, best first. */
   readonly chosen_EC: Tensor;
@@ -76,6 +78,7 @@ export interface ExpertRoute {
 export interface SoftRoute {
   readonly by: "soft";
   readonly spec: RoutingSpec;
+  readonly units: Units;
   readonly logits_TN: Tensor;
   /** softmax over tokens: each slot is a mean of tokens. */
   readonly dispatch_TN: Tensor;
@@ -85,33 +88,38 @@ export interface SoftRoute {
 
 export type Route = TokenRoute | ExpertRoute | SoftRoute;
 
-/** What routing reads besides logits; null for what the spec does not use. */
+/** What routing reads besides logits. */
 export interface RouteInputs {
-  readonly noise: NoisyLogits | null;
-  readonly bias_E: Tensor | null;
-  readonly labels: readonly string[] | null;
+  /** Whether a capacity acts as in training. Default true. */
+  readonly training?: boolean;
+  /** Default: one sequence without labels. */
+  readonly units?: Units;
+  readonly noise?: NoisyLogits | null;
+  readonly bias_E?: Tensor | null;
   /** What the tokens' requests rule out, at inference. */
   readonly limits?: ExpertLimits | null;
 }
 
 /** Runs `spec` on the gate's logits, [T, E] or [T, E*slots]. */
-export function routeLogits(spec: RoutingSpec, logits: Tensor, inputs: RouteInputs): Route {
+export function routeLogits(spec: RoutingSpec, logits: Tensor, inputs: RouteInputs = {}): Route {
   if (logits.rank !== 2 || logits.shape[1] !== columnsOf(spec)) {
     fail("shape", `route: logits ${show(logits.shape)}, but the spec takes [T, ${columnsOf(spec)}]`);
   }
   const { by } = spec.select;
-  if (inputs.limits && by !== "token" && by !== "label")
+  const { limits = null, units = { sequence: logits.shape[0], labels: null, priority_T: null } } = inputs;
+  if (limits && by !== "token" && by !== "label")
     fail("state", `route: the spec selects by ${by}, and limits on a token's experts fit selection by token`);
   switch (spec.select.by) {
     case "token":
     case "label":
-      return routeTokens(spec, logits, inputs);
+      return routeTokens(spec, logits, units, inputs);
     case "expert":
-      return routeByExpert(spec, spec.select.capacityFactor, logits);
+      return routeByExpert(spec, spec.select.capacityFactor, logits, units);
     case "soft":
       return {
         by: "soft",
         spec,
+        units,
         logits_TN: logits,
         dispatch_TN: softmaxOverTokens(logits),
         combine_TN: softmax(logits),
@@ -134,30 +142,42 @@ export function score(logits: Tensor, kind: RoutingSpec["score"]): Tensor {
   }
 }
 
+/** Token choice, in the order of the papers. Only steps 1 and 7 are on the tape. */
 function routeTokens(
   spec: RoutingSpec,
   logits_TE: Tensor,
-  { noise, bias_E, labels, limits = null }: RouteInputs,
+  units: Units,
+  { training = true, noise = null, bias_E = null, limits = null }: RouteInputs,
 ): TokenRoute {
+  // 1. Score all experts; where the score comes after the choice, logits are compared.
   const scores_TE = spec.order === "score-then-select" ? score(logits_TE, spec.score) : logits_TE;
   const { selection_TE, ids_TK, kept_TK, capacity } = withoutTape(() => {
-    const selection_TE = maskExperts(selectionScores(spec, scores_TE, bias_E, labels, limits), limits);
-    const ids_TK = choose(spec, selection_TE, limits);
-    return { selection_TE, ids_TK, ...fitCapacity(spec, ids_TK, selection_TE) };
+    // 2. The bias moves the choice, never a weight.
+    const biased_TE = bias_E ? add(scores_TE, bias_E) : scores_TE;
+    // 3. Labels and requests rule experts out, before groups are compared by what is left of them.
+    const allowed_TE = limitTokens(biased_TE, spec, units, limits);
+    // 4. The best groups stay.
+    const selection_TE = limitToGroups(allowed_TE, spec, limitedPicks(picksOf(spec)!, limits));
+    // 5. Each token chooses among what is left.
+    const ids_TK = choose(selection_TE, spec, limits);
+    // 6. Experts have places for so many.
+    return { selection_TE, ids_TK, ...fitCapacity(ids_TK, selection_TE, spec, units, training) };
   });
-  // A next-best expert is weighed like a chosen one; a dropped place keeps its share of the weight, which is then lost.
-  const dropping = spec.capacity?.overflow === "drop";
-  const full = !limits && alwaysFull(spec);
-  const intended_TK = weigh(spec, scores_TE, dropping ? ids_TK : kept_TK, full);
-  const weights_TK = dropping
-    ? mul(
-        intended_TK,
-        withoutTape(() => named(kept_TK)),
-      )
-    : intended_TK;
+  // 7. Weigh what was chosen. A next-best expert is weighed like a chosen one.
+  const dropping = spec.capacity?.overflow === "drop" && capacity !== null;
+  const intended_TK = weigh(
+    spec,
+    scores_TE,
+    dropping ? ids_TK : kept_TK,
+    !limits && alwaysFull(spec, capacity),
+  );
+  // 8. A dropped place keeps its share of the weight, which is then lost.
+  const held_TK = dropping ? withoutTape(() => named(kept_TK)) : null;
+  const weights_TK = held_TK ? mul(intended_TK, held_TK) : intended_TK;
   return {
     by: "token",
     spec,
+    units,
     logits_TE,
     noise,
     scores_TE,
@@ -170,50 +190,6 @@ function routeTokens(
   };
 }
 
-function selectionScores(
-  spec: RoutingSpec,
-  scores_TE: Tensor,
-  bias_E: Tensor | null,
-  labels: readonly string[] | null,
-  limits: ExpertLimits | null,
-): Tensor {
-  let selection_TE = bias_E ? add(scores_TE, bias_E) : scores_TE;
-  if (spec.select.by === "label") {
-    if (!labels)
-      fail("state", "route: the spec selects by label and no labels were given", "pass one label a token");
-    selection_TE = limitToLabels(selection_TE, spec.select.table, labels);
-  }
-  if (!spec.groups) return selection_TE;
-  return limitToGroups(selection_TE, spec.groups, limitedPicks(picksOf(spec)!, limits));
-}
-
-function choose(spec: RoutingSpec, selection_TE: Tensor, limits: ExpertLimits | null): Tensor {
-  const { select } = spec;
-  const picks = picksOf(spec)!;
-  const topP = select.by === "token" && "topP" in select ? select.topP : Number.POSITIVE_INFINITY;
-  return dropPastActive(selectExperts(selection_TE, limitedPicks(picks, limits), topP), picks, limits);
-}
-
-function fitCapacity(
-  spec: RoutingSpec,
-  ids_TK: Tensor,
-  selection_TE: Tensor,
-): { kept_TK: Tensor; capacity: number | null } {
-  if (!spec.capacity) return { kept_TK: ids_TK, capacity: null };
-  const [tokens, picks] = ids_TK.shape;
-  const capacity = capacityOf(spec.capacity, tokens, picks, spec.experts);
-  const { overflow, priority } = spec.capacity;
-  const kept_TK = assignCapacity(ids_TK, selection_TE, {
-    group: Math.max(1, tokens),
-    capacity,
-    lastCapacity: capacity,
-    priority,
-    given: null,
-    nextBest: overflow === "next-best",
-  });
-  return { kept_TK, capacity };
-}
-
 /** The weights of chosen experts, gathered from scores (or scored after the choice), normalised and scaled; 0 for an id of -1. */
 function weigh(spec: RoutingSpec, scores_TE: Tensor, ids_TK: Tensor, full: boolean): Tensor {
   const named_TK = full ? null : withoutTape(() => named(ids_TK));
@@ -223,9 +199,10 @@ function weigh(spec: RoutingSpec, scores_TE: Tensor, ids_TK: Tensor, full: boole
   return scaled(spec, spec.normalise ? normalised(weights_TK, named_TK, spec.normalise.epsilon) : weights_TK);
 }
 
-/** Whether every token is sure to get all its K experts. */
-function alwaysFull({ select, capacity }: RoutingSpec): boolean {
-  return select.by === "token" && !("topP" in select) && capacity?.overflow !== "next-best";
+/** Whether every token is sure to get all its K experts: then no weight is masked. */
+function alwaysFull({ select, capacity: asked }: RoutingSpec, capacity: number | null): boolean {
+  const takesNextBest = capacity !== null && asked?.overflow === "next-best";
+  return select.by === "token" && !("topP" in select) && !takesNextBest;
 }
 
 /** Scores logits after selection, over each token's experts alone: for softmax, KeepTopK (Shazeer et al. 2017, equation 5). */
@@ -260,7 +237,12 @@ function scaled(spec: RoutingSpec, weights: Tensor): Tensor {
 }
 
 /** Expert choice (Zhou et al. 2022, equation 1): S = score(logits), and each expert takes the C tokens that score it highest. */
-function routeByExpert(spec: RoutingSpec, capacityFactor: number, logits_TE: Tensor): ExpertRoute {
+function routeByExpert(
+  spec: RoutingSpec,
+  capacityFactor: number,
+  logits_TE: Tensor,
+  units: Units,
+): ExpertRoute {
   const [tokens, experts] = logits_TE.shape;
   const capacity = expertChoiceCapacity(capacityFactor, tokens, experts);
   const scores_TE = score(logits_TE, spec.score);
@@ -274,7 +256,7 @@ function routeByExpert(spec: RoutingSpec, capacityFactor: number, logits_TE: Ten
     spec,
     spec.normalise ? normalised(taken, taken_TE, spec.normalise.epsilon) : taken,
   );
-  return { by: "expert", spec, logits_TE, chosen_EC, row_TE, weights_TE, capacity };
+  return { by: "expert", spec, units, logits_TE, chosen_EC, row_TE, weights_TE, capacity };
 }
 
 /** Soft MoE's dispatch weights (Puigcerver et al. 2024, equation 1): softmax over tokens, for each slot. */
@@ -289,6 +271,17 @@ export function probabilities(route: Route): Tensor {
   const scored = route.by === "token" && spec.score === "softmax" && spec.order === "score-then-select";
   return scored ? route.scores_TE : softmax(route.logits_TE);
 }
+
+/** Scores over all experts, without bias, as shares of their sum [T,E] (DeepSeek-V3, equation 19). On the tape. */
+export function scoreShares(route: Exclude<Route, SoftRoute>): Tensor {
+  const { spec, logits_TE } = route;
+  if (spec.score === "softmax") return probabilities(route);
+  const scores_TE = score(logits_TE, spec.score);
+  return div(scores_TE, affine(sum(scores_TE, -1, { keep: true }), 1, leastSum));
+}
+
+/** Keeps a token whose scores are all 0 from dividing by it. */
+const leastSum = 1e-20;
 
 /** [T, E*slots] -> [T,E]. */
 export function slotsSummed(x_TN: Tensor, experts: number): Tensor {

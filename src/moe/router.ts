@@ -4,18 +4,26 @@ import { type Context, type Draws, show, type Tensor } from "../tensor/index.ts"
 import { SelectionBias } from "./bias.ts";
 import { createGate, type Gate } from "./gate.ts";
 import type { ExpertLimits } from "./limits.ts";
-import { GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
+import { addNoise, fixedStd, GaussianNoise, jitter, type NoisyLogits } from "./noise.ts";
+import type { LayerPool } from "./pool.ts";
 import { type Route, routeLogits } from "./route.ts";
 import { columnsOf, type RoutingSpec } from "./spec.ts";
+import { asTokenLabels, type TokenLabels } from "./units.ts";
 
 /** What a router may need beside the tokens. */
 export interface RouteOptions {
   /** i32 [T], for a hash gate. */
   readonly tokenIds?: Tensor | null;
-  /** One a token, for label-level routing. */
-  readonly labels?: readonly string[] | null;
+  /** One a token: for label-level routing, and for losses by label. */
+  readonly labels?: readonly string[] | TokenLabels | null;
+  /** S, tokens a sequence: for capacities and losses of each. Default: that of an input [B, S, D], or all tokens. */
+  readonly sequence?: number;
+  /** f32 [T]: whose places are given first, where capacity.priority is "given". */
+  readonly priority?: Tensor | null;
   /** What requests rule out in this layer, at inference: by block number. */
   readonly limits?: ((layer: number) => ExpertLimits | null) | null;
+  /** Sums of the losses over the micro-batches of a step. */
+  readonly pool?: LayerPool;
 }
 
 export interface RouterOptions {
@@ -34,7 +42,7 @@ export class Router implements Module {
   readonly width: number;
   readonly layer: number;
   readonly gate: Gate;
-  /** Trainable noise, or null. */
+  /** Noise whose spread is learned, or null. */
   readonly noise: GaussianNoise | null;
   /** Selection-only bias, or null; call its `update` after each training step. */
   readonly bias: SelectionBias | null;
@@ -44,7 +52,8 @@ export class Router implements Module {
     this.width = width;
     this.layer = layer;
     this.gate = createGate(spec, width, std);
-    this.noise = spec.noise?.kind === "gaussian" ? new GaussianNoise(columnsOf(spec), width) : null;
+    const learned = spec.noise?.kind === "gaussian" && spec.noise.sigma === null;
+    this.noise = learned ? new GaussianNoise(columnsOf(spec), width) : null;
     this.bias = spec.bias ? new SelectionBias(spec.experts, spec.bias.rate) : null;
   }
 
@@ -62,10 +71,12 @@ export class Router implements Module {
     const input_TD = this.jittered(x_TD, context);
     const clean = this.gate.logits(input_TD, context, options.tokenIds ?? null);
     const noise = this.noisy(clean, input_TD, context);
+    const { labels, sequence = x_TD.shape[0], priority = null } = options;
     return routeLogits(this.spec, noise?.noisy_TE ?? clean, {
+      training: context.training,
+      units: { sequence, labels: asTokenLabels(x_TD.device, labels), priority_T: priority },
       noise,
       bias_E: this.bias?.bias_E.value ?? null,
-      labels: options.labels ?? null,
       limits: options.limits?.(this.layer) ?? null,
     });
   }
@@ -77,9 +88,11 @@ export class Router implements Module {
   }
 
   private noisy(clean_TE: Tensor, x_TD: Tensor, context: Context): NoisyLogits | null {
-    if (!this.noise || !context.training) return null;
+    const { noise } = this.spec;
+    if (noise?.kind !== "gaussian" || !context.training) return null;
     const normal_TE = drawsOf(context).normals(`noise:${this.layer}`, clean_TE.shape);
-    return this.noise.disturb(clean_TE, x_TD, normal_TE);
+    const std_TE = this.noise?.std(x_TD) ?? fixedStd(x_TD, noise.sigma!);
+    return addNoise(clean_TE, std_TE, normal_TE);
   }
 }
 

@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
 import {
+  type CapacitySpec,
   type GateSpec,
   leastTemperature,
   mostTemperature,
+  type NoiseSpec,
   picksOf,
   type RoutingSpec,
   type SelectSpec,
@@ -70,7 +72,15 @@ export const routingSpecSchema: z.ZodType<RoutingSpec> = z
       noise: named(
         z
           .discriminatedUnion("kind", [
-            z.strictObject({ kind: z.literal("gaussian") }),
+            z.strictObject({
+              kind: z.literal("gaussian"),
+              sigma: z
+                .union([z.number().gt(0), z.literal("1/E")], {
+                  error: 'expected a number above 0, "1/E" or null',
+                })
+                .nullable()
+                .default(null),
+            }),
             z.strictObject({ kind: z.literal("jitter"), epsilon: z.number().gt(0).lt(1).default(0.01) }),
           ])
           .nullable(),
@@ -85,10 +95,18 @@ export const routingSpecSchema: z.ZodType<RoutingSpec> = z
       weightAt: z.enum(["output", "input"]).default("output"),
       capacity: z
         .strictObject({
-          factor: z.number().gt(0),
-          min: z.int().min(0).default(0),
+          factor: z.number().gt(0).optional(),
+          places: z.int().min(1).optional(),
+          min: z.int().min(0).optional(),
+          multiple: z.int().min(1).optional(),
           overflow: z.enum(["drop", "next-best"]).default("drop"),
-          priority: z.enum(["position", "score"]).default("position"),
+          priority: z.enum(["position", "score", "given"]).default("position"),
+          over: z
+            .union([z.enum(["batch", "sequence"]), z.int().min(1)], {
+              error: 'expected "batch", "sequence" or a number of tokens',
+            })
+            .default("batch"),
+          evaluation: z.number().gt(0).nullable().default(null),
         })
         .nullable()
         .default(null),
@@ -102,6 +120,8 @@ export const routingSpecSchema: z.ZodType<RoutingSpec> = z
       ...raw,
       gate: completeGate(raw.gate, raw.experts),
       select: completeSelect(raw.select, raw.experts, refuse),
+      noise: completeNoise(raw.noise, raw.experts),
+      capacity: completeCapacity(raw.capacity, refuse),
     };
     checkSelect(spec, refuse);
     checkGroups(spec, refuse);
@@ -121,13 +141,24 @@ export function firstIssue(error: z.ZodError): string {
   return `${path.join(".") || "the whole"}: ${what}`;
 }
 
+/** Something wrong with a configuration. */
+export interface Fault {
+  /** The key it is about. */
+  readonly path: readonly string[];
+  /** Keys whose values it does not fit. */
+  readonly others: readonly (readonly string[])[];
+  readonly what: string;
+}
+
 /** The first thing wrong and the key it is about. */
-export function firstFault(error: z.ZodError): { readonly path: readonly string[]; readonly what: string } {
+export function firstFault(error: z.ZodError): Fault {
   // A key that is missing is most often there, misspelt: that is the one to name.
   const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0];
   const path = issue.path.map(String);
-  if (issue.code === "unrecognized_keys") return { path: [...path, issue.keys[0]], what: "unknown key" };
-  return { path, what: issue.message.replace(/^Invalid input: /, "") };
+  if (issue.code === "unrecognized_keys")
+    return { path: [...path, issue.keys[0]], others: [], what: "unknown key" };
+  const others = issue.code === "custom" ? ((issue.params?.others ?? []) as string[][]) : [];
+  return { path, others, what: issue.message.replace(/^Invalid input: /, "") };
 }
 
 type Refuse = (path: string, message: string) => void;
@@ -138,13 +169,19 @@ function named<S extends z.ZodType>(schema: S): z.ZodPreprocess<S> {
 }
 
 /** Lets `"k": 2` beside `select` stand for `"select": { "by": "token", "k": 2 }`, or fill the k of a token or label selection. */
-function liftK(json: unknown): unknown {
+function liftK(json: unknown, context: z.RefinementCtx): unknown {
   if (typeof json !== "object" || json === null || Array.isArray(json) || !("k" in json)) return json;
   const { k, select = { by: "token" }, ...rest } = json as Record<string, unknown>;
   if (typeof select !== "object" || select === null || !("by" in select)) return json;
   const takesK = (select.by === "token" && !("topP" in select)) || select.by === "label";
-  if (!takesK || ("k" in select && select.k !== k)) return json;
-  return { ...rest, select: { ...select, k } };
+  if (takesK && (!("k" in select) || select.k === k)) return { ...rest, select: { ...select, k } };
+  const message = takesK
+    ? `${k} here, and another in select.k; say it once`
+    : "topP" in select
+      ? "topP decides how many experts a token takes; bound it with select.maxK"
+      : `it is for token choice and labels; select.by is ${JSON.stringify(select.by)}`;
+  context.addIssue({ code: "custom", path: ["k"], message });
+  return { ...rest, select };
 }
 
 function completeGate(
@@ -172,6 +209,39 @@ function completeSelect(
   if (maxK !== undefined) refuse("select.maxK", "it bounds topP, which is absent; say k");
   else if (k === undefined) refuse("select.k", "missing: token choice takes k, or topP");
   return { by: "token", k: k ?? 1 };
+}
+
+function completeNoise(
+  raw: { kind: "gaussian"; sigma: number | "1/E" | null } | { kind: "jitter"; epsilon: number } | null,
+  experts: number,
+): NoiseSpec | null {
+  return raw?.kind === "gaussian" && raw.sigma === "1/E"
+    ? { kind: "gaussian", sigma: 1 / experts }
+    : (raw as NoiseSpec | null);
+}
+
+type RawCapacity = Pick<CapacitySpec, "overflow" | "priority" | "over" | "evaluation"> & {
+  readonly factor?: number;
+  readonly places?: number;
+  readonly min?: number;
+  readonly multiple?: number;
+};
+
+function completeCapacity(raw: RawCapacity | null, refuse: Refuse): CapacitySpec | null {
+  if (!raw) return null;
+  const { factor, places, min, multiple, ...rest } = raw;
+  if (places === undefined) {
+    if (factor === undefined) refuse("capacity.factor", "missing: a capacity takes a factor, or places");
+    return { factor: factor ?? 1, min: min ?? 0, multiple: multiple ?? 1, ...rest };
+  }
+  if (factor !== undefined) refuse("capacity.places", "it stands in place of factor; give one of them");
+  if (min !== undefined) refuse("capacity.min", "it bounds factor, which is absent; places is exact");
+  if (multiple !== undefined)
+    refuse("capacity.multiple", "it rounds factor, which is absent; places is exact");
+  const { evaluation } = rest;
+  if (evaluation !== null && !Number.isInteger(evaluation))
+    refuse("capacity.evaluation", `${evaluation} is no number of places; beside places it counts places`);
+  return { places, ...rest };
 }
 
 function checkSelect(spec: RoutingSpec, refuse: Refuse): void {

@@ -39,14 +39,28 @@ export interface BiasSpec {
   readonly rate: number;
 }
 
-export type NoiseSpec = { readonly kind: "gaussian" } | { readonly kind: "jitter"; readonly epsilon: number };
+export type NoiseSpec =
+  | {
+      readonly kind: "gaussian";
+      /** The standard deviation of every logit's noise (V-MoE: 1/E); null: learned for each token and expert (Shazeer et al. 2017). */
+      readonly sigma: number | null;
+    }
+  | { readonly kind: "jitter"; readonly epsilon: number };
 
-export interface CapacitySpec {
-  readonly factor: number;
-  readonly min: number;
+/** The places an expert has: max(min, ceil(factor * T * K / E)) rounded up to a multiple, or a fixed number. */
+export type CapacityBound =
+  | { readonly factor: number; readonly min: number; readonly multiple: number }
+  | { readonly places: number };
+
+export type CapacitySpec = CapacityBound & {
   readonly overflow: "drop" | "next-best";
-  readonly priority: "position" | "score";
-}
+  /** Who is given a place first, within a rank: by position, by first-choice score, or by a number given for each token. */
+  readonly priority: "position" | "score" | "given";
+  /** The tokens that share an expert's places: all of the batch, each sequence's, or groups of so many neighbours. */
+  readonly over: "batch" | "sequence" | number;
+  /** What bounds an expert outside training, in place of `factor` or `places`; null: nothing does. */
+  readonly evaluation: number | null;
+};
 
 /** A whole spec: every default filled in, null where a step is left out. Written as JSON it parses to itself. */
 export interface RoutingSpec {
@@ -92,9 +106,20 @@ export function columnsOf(spec: RoutingSpec): number {
   return spec.select.by === "soft" ? spec.experts * spec.select.slots : spec.experts;
 }
 
-/** Places an expert has under `capacity`, for tokens with `picks` choices each: max(min, ceil(factor * T * K / E)). */
-export function capacityOf(capacity: CapacitySpec, tokens: number, picks: number, experts: number): number {
-  return Math.max(capacity.min, Math.ceil((capacity.factor * tokens * picks) / experts));
+/** The bound on an expert's places in this pass; null: it takes as many tokens as choose it. */
+export function actingBound(capacity: CapacitySpec | null, training: boolean): CapacityBound | null {
+  if (capacity === null || training) return capacity;
+  const { evaluation } = capacity;
+  if (evaluation === null) return null;
+  if ("places" in capacity) return { places: evaluation };
+  return { factor: evaluation, min: capacity.min, multiple: capacity.multiple };
+}
+
+/** Places an expert has among `tokens` with `picks` choices each. */
+export function placesOf(bound: CapacityBound, tokens: number, picks: number, experts: number): number {
+  if ("places" in bound) return bound.places;
+  const { factor, min, multiple } = bound;
+  return Math.ceil(Math.max(min, Math.ceil((factor * tokens * picks) / experts)) / multiple) * multiple;
 }
 
 /** Places an expert takes in expert choice: min(T, ceil(capacityFactor * T / E)) (Zhou et al. 2022, section 3.2). */

@@ -26,6 +26,8 @@ export interface ParameterArena {
   readonly places: ReadonlyMap<string, { readonly start: number; readonly parameter: Parameter }>;
   /** Begins new sums. Takes no pass over memory: what comes first for a parameter is written, not added. */
   clearGradients(): void;
+  /** Begins new sums in one pass over memory, so that whatever comes is added. */
+  zeroGradients(): void;
   /** Gives the memory back; the parameters' values are gone. */
   dispose(): void;
 }
@@ -68,6 +70,10 @@ export function materialise(module: Module, device: Device, seed: number): Param
     clearGradients() {
       for (const sum of sums) sum.clear();
     },
+    zeroGradients() {
+      device.kernels.run.fill({ out: grads.buf, n: grads.size, value: 0 });
+      for (const sum of sums) sum.begin();
+    },
     dispose() {
       for (const tensor of made) tensor.dispose();
     },
@@ -103,6 +109,11 @@ class GradientSum implements GradientSink {
 
   clear(): void {
     this.begun = false;
+  }
+
+  /** `total` holds 0. */
+  begin(): void {
+    this.begun = true;
   }
 
   /** A parameter that no gradient reached has a gradient of zeros. */

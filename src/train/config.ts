@@ -10,6 +10,7 @@ import {
   type RoutingSpec,
   routingSpecSchema,
   whyNot,
+  whyUntrainable,
 } from "../moe/index.ts";
 import type { Precision } from "../tensor/index.ts";
 import { type PresetName, presets } from "./presets.ts";
@@ -44,8 +45,12 @@ export interface TrainConfig {
     readonly vocabSize: number;
     /** S, tokens a window. */
     readonly sequence: number;
-    /** B, windows a step. */
+    /** B, windows of a micro-batch. */
     readonly batch: number;
+    /** Micro-batches a step: their gradients add up to that of one batch of `batch * accumulate` windows. */
+    readonly accumulate: number;
+    /** A number for each domain, where `routing.capacity.priority` is "given": the highest is given its places first. */
+    readonly priority: Readonly<Record<string, number>>;
   };
   readonly optimizer: {
     /** Highest learning rate, reached after `warmup` steps. */
@@ -76,6 +81,11 @@ export interface TrainConfig {
   readonly twin: boolean;
 }
 
+/** The tokens that a step learns from, in all its micro-batches. */
+export function tokensPerStep({ data }: Pick<TrainConfig, "data">): number {
+  return data.batch * data.accumulate * data.sequence;
+}
+
 const count = z.int().positive();
 const positive = z.number().positive();
 const beta = z.number().nonnegative().lt(1);
@@ -101,6 +111,8 @@ const schema = z
       vocabSize: z.int().min(257),
       sequence: count,
       batch: count,
+      accumulate: count.default(1),
+      priority: z.record(z.string(), z.number()).default({}),
     }),
     optimizer: z.strictObject({
       lr: positive,
@@ -121,35 +133,75 @@ const schema = z
     keepCheckpoints: count,
     twin: z.boolean(),
   })
-  .superRefine(({ model, data, losses, optimizer, steps }, context) => {
-    const wrong = (path: string, message: string): void => {
-      context.addIssue({ code: "custom", path: path.split("."), message });
+  .superRefine((config, context) => {
+    /** `keys`: those whose values do not fit each other, the one to name first. */
+    const wrong = (keys: string | readonly string[], message: string): void => {
+      const [path, ...others] = (typeof keys === "string" ? [keys] : keys).map((key) => key.split("."));
+      context.addIssue({ code: "custom", path, message, params: { others } });
     };
-    const { width, heads, kvHeads, headDim } = model;
-    if (headDim === null && width % heads !== 0)
-      wrong("model.width", `${width} is not divisible by ${heads} heads`);
-    else if ((headDim ?? width / heads) % 2 !== 0) {
-      wrong("model.headDim", `${headDim ?? width / heads} is odd; rotary embedding turns pairs`);
-    }
-    if (heads % kvHeads !== 0) wrong("model.heads", `${heads} is not divisible by ${kvHeads} kvHeads`);
-    const { gate } = model.routing;
-    if (gate.kind === "hash" && gate.vocabulary < data.vocabSize) {
-      wrong(
-        "model.routing.gate.vocabulary",
-        `${gate.vocabulary} is less than data.vocabSize, ${data.vocabSize}`,
-      );
-    }
-    const misfit = misfitOf(losses, model.routing);
-    if (misfit) wrong(`losses.${misfit.name}`, misfit.why);
+    checkModel(config, wrong);
+    checkRouting(config, wrong);
+    const { optimizer, steps } = config;
     if (optimizer.warmup > steps) {
       wrong(
-        "optimizer.warmup",
+        ["optimizer.warmup", "steps"],
         `${optimizer.warmup} steps of warm-up are more than the run's ${steps} steps`,
       );
     }
     if (optimizer.minLr > optimizer.lr)
-      wrong("optimizer.minLr", `${optimizer.minLr} is above lr, ${optimizer.lr}`);
+      wrong(["optimizer.minLr", "optimizer.lr"], `${optimizer.minLr} is above lr, ${optimizer.lr}`);
   });
+
+type Wrong = (keys: string | readonly string[], message: string) => void;
+
+function checkModel({ model }: TrainConfig, wrong: Wrong): void {
+  const { width, heads, kvHeads, headDim } = model;
+  const ofWidth = ["model.width", "model.heads"];
+  if (headDim === null && width % heads !== 0) wrong(ofWidth, `${width} is not divisible by ${heads} heads`);
+  else if ((headDim ?? width / heads) % 2 !== 0) {
+    wrong(["model.headDim", ...ofWidth], `${headDim ?? width / heads} is odd; rotary embedding turns pairs`);
+  }
+  if (heads % kvHeads !== 0)
+    wrong(["model.heads", "model.kvHeads"], `${heads} is not divisible by ${kvHeads} kvHeads`);
+}
+
+/** What the trainer asks of a spec that is right in itself. */
+function checkRouting({ model, data, losses }: TrainConfig, wrong: Wrong): void {
+  const { routing } = model;
+  const { gate, capacity } = routing;
+  if (gate.kind === "hash" && gate.vocabulary < data.vocabSize) {
+    wrong(
+      ["model.routing.gate.vocabulary", "data.vocabSize"],
+      `${gate.vocabulary} is less than data.vocabSize, ${data.vocabSize}`,
+    );
+  }
+  const untrainable = whyUntrainable(routing);
+  if (untrainable) wrong(`model.routing.${untrainable.key}`, untrainable.why);
+  const misfit = misfitOf(losses, routing);
+  if (misfit) wrong(`losses.${misfit.name}`, misfit.why);
+  const mixing = data.accumulate > 1 ? whyInseparable(routing, data) : null;
+  if (mixing) wrong(["data.accumulate", "model.routing"], mixing);
+  const given = capacity?.priority === "given";
+  if (given && Object.keys(data.priority).length === 0)
+    wrong(
+      ["model.routing.capacity.priority", "data.priority"],
+      '"given" takes data.priority, a number for each domain',
+    );
+  if (!given && Object.keys(data.priority).length > 0)
+    wrong("data.priority", 'it acts only where model.routing.capacity.priority is "given"');
+}
+
+/** Why a batch cannot be routed in parts as it is routed whole; null where it can. */
+function whyInseparable(
+  { select, capacity }: RoutingSpec,
+  { batch, sequence }: TrainConfig["data"],
+): string | null {
+  if (select.by === "expert" || select.by === "soft")
+    return `select.by "${select.by}" compares all tokens of a batch, which micro-batches would split; use 1`;
+  if (!capacity || capacity.over === "sequence") return null;
+  if (typeof capacity.over === "number" && (batch * sequence) % capacity.over === 0) return null;
+  return 'an expert\'s places are shared by more tokens than a micro-batch has; set model.routing.capacity.over to "sequence"';
+}
 
 export interface ConfigSources {
   /** What the other sources build on; "small" when absent. */
@@ -164,8 +216,9 @@ export interface ConfigSources {
 export type Json = { readonly [key: string]: unknown };
 
 /**
- * The run's configuration: the preset, with the file's keys over it and the overrides over both. Keys of `model.routing` are replaced
- * whole (a `select` of another kind brings its own fields). Error "config": one line naming the source and the key.
+ * The run's configuration: the preset, with the file's keys over it and the overrides over both. A `model.routing` that says who selects
+ * (`select`, or `k`) is a spec of its own: what it leaves out has the spec's defaults, not the preset's values. One that does not changes the
+ * fields it names. Error "config": one line naming the source and the key.
  */
 export function resolveConfig(sources: ConfigSources = {}): TrainConfig {
   const { preset = "small", file, overrides = {} } = sources;
@@ -179,9 +232,12 @@ export function resolveConfig(sources: ConfigSources = {}): TrainConfig {
   const fromFile = (file?.json ?? {}) as Json;
   const given = merge(fromFile, overrides, []);
   const merged = merge(merge(presets[preset], fromFile, []), overrides, []);
-  const nameOf = (path: readonly string[]): string => {
-    if (holds(overrides, path)) return "command line";
-    return file && holds(fromFile, path) ? file.path : `preset ${preset}`;
+  const nameOf = (paths: readonly (readonly string[])[]): string => {
+    if (paths.some((path) => holds(overrides, path))) return "command line";
+    if (file && paths.some((path) => holds(fromFile, path))) return file.path;
+    // A key that is nowhere is missing from what holds the keys around it.
+    const missing = paths[0].length > 1 && !holds(merged, paths[0]);
+    return missing ? nameOf([paths[0].slice(0, -1)]) : `preset ${preset}`;
   };
   return parse(withRoomAfterWarmup(withoutMisfits(merged, given), given), nameOf);
 }
@@ -209,26 +265,33 @@ export function parseConfig(json: unknown, source: string): TrainConfig {
   return parse(json, () => source);
 }
 
-function parse(json: unknown, nameOf: (path: readonly string[]) => string): TrainConfig {
+/** `nameOf` says where one of some keys is given. */
+function parse(json: unknown, nameOf: (paths: readonly (readonly string[])[]) => string): TrainConfig {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const { path, what } = firstFault(result.error);
-  return fail("config", `${nameOf(path)}: ${path.join(".") || "the configuration"}: ${what}`);
+  const { path, others, what } = firstFault(result.error);
+  return fail("config", `${nameOf([path, ...others])}: ${path.join(".") || "the configuration"}: ${what}`);
 }
 
 /** Objects are merged key by key, all else (and each part of a routing spec) is replaced. */
 function merge(base: Json, over: Json, path: readonly string[]): Json {
-  const merged: Record<string, unknown> = { ...base };
-  // In a routing spec a bare k stands for token choice.
-  if (path.at(-1) === "routing" && "k" in over && !("select" in over)) delete merged.select;
+  const isSpec = path.at(-1) === "routing";
+  const merged: Record<string, unknown> =
+    isSpec && saysWhoSelects(over) ? { experts: base.experts } : { ...base };
   for (const [key, value] of Object.entries(over)) {
     if (value === undefined) continue;
-    const old = Object.hasOwn(base, key) ? base[key] : undefined;
-    const deep = isObject(value) && isObject(old) && path.at(-1) !== "routing";
+    const given = Object.hasOwn(base, key) ? base[key] : undefined;
+    // A loss may be its weight alone: choices of its kind are laid over that.
+    const old = path.at(-1) === "losses" && typeof given === "number" ? { weight: given } : given;
+    const deep = isObject(value) && isObject(old) && !isSpec;
     const next = deep ? merge(old, value, [...path, key]) : value;
     Object.defineProperty(merged, key, { value: next, enumerable: true, configurable: true, writable: true });
   }
   return merged;
+}
+
+function saysWhoSelects(routing: Json): boolean {
+  return routing.select !== undefined || routing.k !== undefined;
 }
 
 function isObject(value: unknown): value is Json {

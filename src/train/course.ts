@@ -1,7 +1,7 @@
 /** The way of one model through its steps: what is written down, and when it is evaluated, saved, stopped. */
 import { fail } from "../errors.ts";
 import { Journal } from "../formats/files.journal.ts";
-import type { CollapseAlarm } from "../moe/index.ts";
+import { type CollapseAlarm, causalityOf } from "../moe/index.ts";
 import type { Device } from "../tensor/index.ts";
 import {
   checkpointPath,
@@ -10,12 +10,13 @@ import {
   type Progress,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import type { TrainConfig } from "./config.ts";
+import { type TrainConfig, tokensPerStep } from "./config.ts";
 import type { TokenCorpus } from "./data.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { EvaluationRecord, Role, StepRecord, TrainEvent } from "./events.ts";
 import { Divergence, type Learner } from "./learner.ts";
 import { pause } from "./pause.ts";
+import { prefixPositions } from "./prefix.ts";
 
 /** Weight of the newest step in the running mean of a step's time: about the last ten count. */
 const newest = 0.1;
@@ -170,7 +171,7 @@ export class Course {
       role,
       record,
       steps: config.steps,
-      tokensPerSecond: (config.data.batch * config.data.sequence) / this.secondsAStep,
+      tokensPerSecond: tokensPerStep(config) / this.secondsAStep,
       secondsLeft: (config.steps - step) * this.secondsAStep,
       load: layers.map(({ counts }) => {
         const places = counts.reduce((sum, count) => sum + count, 0);
@@ -190,6 +191,9 @@ export class Course {
       sequence,
       batch,
       limit,
+      // The twin of a mixture that is not causal is read at the same places, so that the two compare.
+      prefixes:
+        causalityOf(config.model.routing) === "causal" ? null : { count: prefixPositions, seed: config.seed },
     });
     if (!Number.isFinite(heldOut.loss)) {
       const { message } = await learner.divergence(step + 1, `the held-out loss is ${heldOut.loss}`);

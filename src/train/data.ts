@@ -2,7 +2,7 @@
  * Text as token streams, the batches of a step, and the windows of a held-out evaluation. None of it has state: a batch depends on
  * (seed, step) alone, so that a resumed run needs to know nothing but its step.
  *
- * B windows a step, S tokens a window.
+ * B windows a batch, S tokens a window.
  */
 import { fail } from "../errors.ts";
 import { Random } from "../tensor/index.ts";
@@ -34,13 +34,60 @@ export interface Batch {
   readonly domains: readonly number[];
 }
 
-/** Routing by label takes a text's domain for its label. Error "config" where a domain has no experts. */
-export function checkLabels({ model }: TrainConfig, texts: readonly { readonly domain: string }[]): void {
+/** The windows of `batch` in `parts` batches of equal size. */
+export function splitBatch(batch: Batch, parts: number): Batch[] {
+  const windows = batch.batch / parts;
+  const { sequence } = batch;
+  return Array.from({ length: parts }, (_, part) => {
+    const [from, to] = [part * windows, (part + 1) * windows];
+    return {
+      inputs: batch.inputs.slice(from * sequence, to * sequence),
+      targets: batch.targets.slice(from * sequence, to * sequence),
+      batch: windows,
+      sequence,
+      domains: batch.domains.slice(from, to),
+    };
+  });
+}
+
+/**
+ * Routing by label takes a text's domain for its label. Error "config" where a domain has no experts; it names `source`, which holds the
+ * configuration.
+ */
+export function checkLabels(
+  { model }: TrainConfig,
+  texts: readonly { readonly domain: string }[],
+  source?: string,
+): void {
   const { select } = model.routing;
   if (select.by !== "label") return;
   const stranger = texts.find(({ domain }) => !Object.hasOwn(select.table, domain));
   if (stranger)
-    fail("config", `model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`);
+    fail(
+      "config",
+      `${from(source)}model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`,
+    );
+}
+
+/** Error "config" unless `data.priority`, where there is one, has a number for each domain and for no other; it names `source`. */
+export function checkPriority(
+  { data }: TrainConfig,
+  texts: readonly { readonly domain: string }[],
+  source?: string,
+): void {
+  const named = Object.keys(data.priority);
+  if (named.length === 0) return;
+  const domains = texts.map(({ domain }) => domain);
+  const missing = domains.find((domain) => !named.includes(domain));
+  if (missing !== undefined)
+    fail("config", `${from(source)}data.priority: no number for the domain ${JSON.stringify(missing)}`);
+  const stray = named.find((name) => !domains.includes(name));
+  if (stray !== undefined)
+    fail("config", `${from(source)}data.priority: there is no domain ${JSON.stringify(stray)}`);
+}
+
+function from(source: string | undefined): string {
+  return source === undefined ? "" : `${source}: `;
 }
 
 /** Error "data" unless each split has room for one window. */
@@ -147,9 +194,14 @@ function gatherWindows(streams: readonly Stream[], windows: readonly Window[]): 
   return { inputs, targets, batch: windows.length, sequence, domains: windows.map(({ stream }) => stream) };
 }
 
+/** Something about its domain for each token of `batch`. */
+export function ofDomains<T>({ domains, sequence }: Batch, of: (domain: number) => T): T[] {
+  return domains.flatMap((domain) => new Array<T>(sequence).fill(of(domain)));
+}
+
 /** The domain of each token of `batch`, for routing by label. */
-export function labelsOf({ domains, sequence }: Batch, streams: readonly Stream[]): string[] {
-  return domains.flatMap((index) => new Array<string>(sequence).fill(streams[index].domain));
+export function labelsOf(batch: Batch, streams: readonly Stream[]): string[] {
+  return ofDomains(batch, (domain) => streams[domain].domain);
 }
 
 /** Bits a byte of text costs: `nats` over all targets, `bytes` of the text they stand for. */

@@ -1,5 +1,5 @@
 /** What a run tells whoever watches it. */
-import type { Alarm, LayerFigures, LossName } from "../moe/index.ts";
+import type { Alarm, Causality, LayerFigures, LossName } from "../moe/index.ts";
 import type { Evaluation } from "./evaluate.ts";
 
 /** Which of the two models: the mixture of experts, or its dense twin. */
@@ -65,6 +65,8 @@ export interface ModelSummary extends Evaluation {
 
 /** What `summary.json` holds at least. */
 export interface Summary {
+  /** Of the mixture. Where it is not causal, both models are to be judged by their figures from prefixes. */
+  readonly causality: Causality;
   readonly moe: ModelSummary;
   readonly dense?: ModelSummary;
   /** Wall-clock time of training both models with evaluations and checkpoints (but each model's last), over all parts of a resumed run. */

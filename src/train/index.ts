@@ -2,13 +2,21 @@
 import type { TrainConfig } from "./config.ts";
 import type { TrainOptions, TrainOutcome } from "./loop.ts";
 
-export { type ConfigSources, type Json, parseConfig, resolveConfig, type TrainConfig } from "./config.ts";
+export {
+  type ConfigSources,
+  type Json,
+  parseConfig,
+  resolveConfig,
+  type TrainConfig,
+  tokensPerStep,
+} from "./config.ts";
 export { type PreparedCorpus, prepareCorpus } from "./corpus.ts";
 export {
   type Batch,
   batched,
   bitsPerByte,
   checkLabels,
+  checkPriority,
   checkSizes,
   heldOutWindows,
   type Stream,
@@ -16,7 +24,13 @@ export {
   trainingBatch,
   type Window,
 } from "./data.ts";
-export { type DomainFigures, type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
+export {
+  type DomainFigures,
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  leadingBitsPerByte,
+} from "./evaluate.ts";
 export type { EvaluationRecord, ModelSummary, Role, StepRecord, Summary, TrainEvent } from "./events.ts";
 export { Divergence, Learner } from "./learner.ts";
 export type { EvaluatedLayer } from "./load.ts";
@@ -24,6 +38,7 @@ export type { TrainOptions, TrainOutcome } from "./loop.ts";
 export { leastStepBytes } from "./memory.ts";
 export { modelOf } from "./model.ts";
 export { AdamW, type AdamWOptions } from "./optimizer.ts";
+export { type PrefixFigures, prefixPositions } from "./prefix.ts";
 export { type PresetName, presets } from "./presets.ts";
 export { learningRate } from "./schedule.ts";
 

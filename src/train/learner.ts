@@ -1,68 +1,71 @@
-/** One model in training: its weights, optimizer and batches. T = B*S tokens a step. */
+/** One model in training: its weights, optimizer and batches. T = B*S tokens a micro-batch, E experts. */
 import type { Decoder } from "../models/index.ts";
 import {
   choiceCounts,
+  isPooled,
+  type LayerFigures,
   type LossName,
   layerFigures,
+  lossNames,
   measureRoute,
+  type RouteFigures,
   type RouteLosses,
   type RouteMeasure,
   routeFigures,
+  weightOf,
 } from "../moe/index.ts";
 import { materialise } from "../nn/index.ts";
 import {
   add,
+  addInto,
   affine,
   type Context,
+  cast,
   context,
   crossEntropy,
   type Device,
   Draws,
+  full,
+  keep,
   mean,
   Repeated,
   scope,
   Tape,
   type Tensor,
-  tensor,
+  withoutTape,
 } from "../tensor/index.ts";
 import type { TrainConfig } from "./config.ts";
-import { type Batch, checkIds, labelsOf, type TokenCorpus, trainingBatch } from "./data.ts";
+import { type Batch, checkIds, splitBatch, type TokenCorpus, trainingBatch } from "./data.ts";
 import { nonFinitePlace } from "./diagnose.ts";
 import type { StepRecord } from "./events.ts";
+import { BatchTensors, type PassSums, StepSums } from "./micro-batches.ts";
 import { AdamW } from "./optimizer.ts";
 import { learningRate } from "./schedule.ts";
 
 /** A step whose loss or gradient is not a number. The weights are still those before it. */
 export class Divergence extends Error {}
 
-interface Losses {
+/** What a pass over one micro-batch leaves, with its gradients added to the arena. */
+interface Pass {
   /** Mean cross-entropy, nats a token. */
   readonly loss: Tensor;
-  /** With the routers' losses: what is minimised. */
+  /** What is minimised: the micro-batch's share of the step's loss, the routers' losses included. */
   readonly total: Tensor;
   readonly routes: readonly RouteLoad[];
 }
 
-/** With the gradients in the arena. */
-interface Pass extends Losses {
-  readonly squaredNorm: Tensor;
-}
-
 interface RouteLoad {
   readonly measure: RouteMeasure;
-  /** i32 [E], in token choice: what the selection bias moves by. */
+  /** f32 [E], in token choice: what the selection bias moves by. */
   readonly counts_E: Tensor | null;
   readonly losses: RouteLosses;
 }
 
-/** A batch on the device. */
-interface BatchTensors {
-  readonly ids_BS: Tensor;
-  readonly targets_T: Tensor;
-}
-
-function batchTensors(device: Device, { inputs, targets, batch, sequence }: Batch): BatchTensors {
-  return { ids_BS: tensor(device, inputs, [batch, sequence]), targets_T: tensor(device, targets) };
+/** A {@link Pass}, read. */
+interface PassFigures {
+  readonly loss: number;
+  readonly layers: readonly RouteFigures[];
+  readonly losses: Partial<Record<LossName, number>>;
 }
 
 /**
@@ -80,7 +83,11 @@ export class Learner {
   private readonly draws: Draws;
   /** What a pass reads; made with the first. */
   private batch: BatchTensors | null = null;
-  private readonly pass: Repeated<Pass>;
+  private readonly repeated: Repeated<Pass>;
+  /** What losses are pooled by; null where a step is one micro-batch. */
+  private readonly sums: StepSums | null;
+  /** f32 [E] of each router: choices of the step under way, for its selection bias. */
+  private readonly choices: Tensor[];
 
   /** Gives `model` memory on `device` and its first weights. Error "data" where the corpus holds ids that it does not know. */
   constructor(model: Decoder, config: TrainConfig, corpus: TokenCorpus, device: Device) {
@@ -90,110 +97,176 @@ export class Learner {
     this.corpus = corpus;
     this.device = device;
     this.draws = new Draws(device, config.seed);
-    this.pass = new Repeated(device, { disposeOf: disposePass, mostBytes });
+    this.repeated = new Repeated(device, { disposeOf: disposePass, mostBytes });
+    this.sums = config.data.accumulate > 1 ? new StepSums(config.data.accumulate) : null;
     this.optimizer = new AdamW(materialise(model, device, config.seed), config.optimizer);
+    this.choices = model.routers.map(({ spec }) => keep(full(device, [spec.experts], 0)));
   }
 
   /** Does step `step` (from 1) and returns its figures. Throws {@link Divergence} before any weight is touched. */
   async step(step: number): Promise<StepRecord> {
-    const { optimizer } = this;
-    const host = this.batchOf(step);
-    const batch = this.loaded(host);
-    this.draws.set(step);
-    const pass = this.pass.run(() =>
-      scope(() => {
-        optimizer.arena.clearGradients();
-        const tape = new Tape();
-        const losses = tape.run(() => this.lossesOf(batch, host, this.context()));
-        tape.backward(losses.total);
-        return { ...losses, squaredNorm: optimizer.squaredNorm() };
-      }),
-    );
-    try {
-      return await this.learn(step, pass);
-    } finally {
-      this.pass.release(pass);
+    const parts = this.partsOf(step);
+    this.addUpSums(step, parts);
+    // In parts every gradient is added to zeros, so that the passes over all of them are the same kernels.
+    if (parts.length > 1) this.optimizer.arena.zeroGradients();
+    for (const one of this.choices) fillZero(one);
+    const figures: PassFigures[] = [];
+    for (const [part, host] of parts.entries()) {
+      const batch = this.load(step, part, host);
+      const pass = this.repeated.run(() => this.pass(batch, parts.length === 1));
+      try {
+        this.countChoices(pass);
+        figures.push(await readPass(pass));
+      } finally {
+        this.repeated.release(pass);
+      }
+      const { loss } = figures[part];
+      if (!Number.isFinite(loss)) throw await this.divergence(step, `the loss is ${loss}`, part);
     }
+    return await this.learn(step, figures);
   }
 
-  /** Moves the weights by the gradients of `pass`. */
-  private async learn(step: number, pass: Pass): Promise<StepRecord> {
+  /** Moves the weights by the gradients of the step's micro-batches. */
+  private async learn(step: number, figures: readonly PassFigures[]): Promise<StepRecord> {
     const { config, optimizer } = this;
-    const loss = await pass.loss.item();
-    const gradNorm = Math.sqrt(await pass.squaredNorm.item());
-    if (!Number.isFinite(loss)) throw await this.divergence(step, `the loss is ${loss}`);
+    const squaredNorm = scope(() => optimizer.squaredNorm());
+    const gradNorm = Math.sqrt(await squaredNorm.item());
     if (!Number.isFinite(gradNorm)) throw await this.divergence(step, "the gradient is not finite");
     const lr = learningRate(step, config.optimizer, config.steps);
-    optimizer.update(step, lr, pass.squaredNorm);
-    scope(() => {
-      this.model.routers.forEach((router, i) => {
-        const { counts_E } = pass.routes[i];
-        if (counts_E) router.bias?.update(counts_E);
-      });
+    optimizer.update(step, lr, squaredNorm);
+    squaredNorm.dispose();
+    this.model.routers.forEach((router, i) => {
+      router.bias?.update(this.choices[i]);
     });
-    const figures = await Promise.all(pass.routes.map(({ measure }) => routeFigures(measure)));
-    const losses = await meanParts(pass.routes.map((route) => route.losses));
-    return { step, loss, lr, gradNorm, losses, layers: figures.map((layer) => layerFigures([layer])) };
+    const loss = meanOf(figures.map((part) => part.loss));
+    return { step, loss, lr, gradNorm, losses: meanLosses(figures), layers: figuresByLayer(figures) };
   }
 
   /** Gives the memory of weights and optimizer back. */
   dispose(): void {
-    this.pass.dispose();
-    this.batch?.ids_BS.dispose();
-    this.batch?.targets_T.dispose();
+    this.repeated.dispose();
+    this.sums?.dispose();
+    this.batch?.dispose();
     this.draws.dispose();
+    for (const one of this.choices) one.dispose();
     this.optimizer.arena.dispose();
     this.optimizer.dispose();
   }
 
-  /** Of the step that the draws are set to. */
-  private context(): Context {
+  /**
+   * A pass over every micro-batch for the sums that the losses of each take over all of them. It is not recorded: a recording would keep its
+   * working memory beside that of the other.
+   */
+  private addUpSums(step: number, parts: readonly Batch[]): void {
+    const { sums } = this;
+    if (!sums || !this.poolsLosses) return;
+    sums.clear();
+    for (const [part, host] of parts.entries()) {
+      const found = this.findSums(this.load(step, part, host), sums);
+      sums.add(found);
+      for (const sum of found.values()) sum.dispose();
+    }
+  }
+
+  /** Whether any loss takes sums over all micro-batches. */
+  private get poolsLosses(): boolean {
+    const { losses } = this.config;
+    const pooled = lossNames.some((name) => weightOf(losses, name) !== 0 && isPooled(name, losses));
+    return pooled && this.model.routers.length > 0;
+  }
+
+  private findSums({ ids_BS, labels, priority_T }: BatchTensors, sums: StepSums): PassSums {
+    return scope(() => {
+      const found = new Map<string, Tensor>();
+      const pool = sums.gathering(found);
+      this.model.hidden(ids_BS, this.context, { labels, priority: priority_T, pool });
+      return found;
+    });
+  }
+
+  /** Forward and backward. `whole`: the step is this batch alone, whose gradients are written, not added. */
+  private pass(batch: BatchTensors, whole: boolean): Pass {
+    return scope(() => {
+      if (whole) this.optimizer.arena.clearGradients();
+      const tape = new Tape();
+      const losses = tape.run(() => this.lossesOf(batch, this.context));
+      tape.backward(losses.total);
+      return losses;
+    });
+  }
+
+  private get context(): Context {
     return context({ training: true, precision: this.config.precision, draws: this.draws });
   }
 
-  private lossesOf({ ids_BS, targets_T }: BatchTensors, host: Batch, ctx: Context): Losses {
+  private lossesOf({ ids_BS, targets_T, labels, priority_T }: BatchTensors, ctx: Context): Pass {
     const { logits_TV, moe } = this.model.forward(ids_BS, ctx, {
-      labels: labelsOf(host, this.corpus.train),
+      labels,
+      priority: priority_T,
+      pool: this.sums?.using,
     });
     const loss = mean(crossEntropy(logits_TV, targets_T));
-    let total = loss;
+    const { accumulate } = this.config.data;
+    let total = accumulate === 1 ? loss : affine(loss, 1 / accumulate, 0);
     const routes = moe.map(({ route, losses }) => {
       // A mean over layers, so that a coefficient means the same at any depth.
       if (losses.total) total = add(total, affine(losses.total, 1 / moe.length, 0));
       return {
         measure: measureRoute(route),
-        counts_E: route.by === "token" ? choiceCounts(route) : null,
+        counts_E: route.by === "token" ? withoutTape(() => cast(choiceCounts(route), "f32")) : null,
         losses,
       };
     });
     return { loss, total, routes };
   }
 
-  /** `what` is not finite at `step`: with the place, if a forward pass on the step's batch or the gradient shows it. */
-  async divergence(step: number, what: string): Promise<Divergence> {
-    const host = this.batchOf(step);
-    this.draws.set(step);
+  private countChoices({ routes }: Pass): void {
+    this.model.routers.forEach(({ bias }, i) => {
+      const { counts_E } = routes[i];
+      if (bias && counts_E) addInto(this.choices[i], counts_E.view(counts_E.shape));
+    });
+  }
+
+  /** `what` is not finite at `step`: with the place, if a forward pass on a micro-batch of the step or the gradient shows it. */
+  async divergence(step: number, what: string, part = 0): Promise<Divergence> {
+    const host = this.partsOf(step)[part];
+    const batch = this.load(step, part, host);
     const place = await nonFinitePlace(
-      (ctx) => this.lossesOf(batchTensors(this.device, host), host, ctx),
-      this.context(),
+      (ctx) => this.lossesOf(batch, ctx),
+      this.context,
       this.optimizer.arena,
     );
     return new Divergence(place ? `${what}, first seen in ${place}` : what);
   }
 
-  /** The tokens of `host` on the device, where those of the step before were. */
-  private loaded(host: Batch): BatchTensors {
-    if (!this.batch) this.batch = batchTensors(this.device, host);
+  /** Puts a micro-batch where the one before was, and the draws where the whole batch's would be at its tokens. */
+  private load(step: number, part: number, host: Batch): BatchTensors {
+    this.draws.set(step, part * host.inputs.length);
+    if (this.batch) this.batch.write(host);
     else {
-      this.batch.ids_BS.write(host.inputs);
-      this.batch.targets_T.write(host.targets);
+      const { train } = this.corpus;
+      const { priority } = this.config.data;
+      const priorities =
+        Object.keys(priority).length > 0 ? train.map(({ domain }) => priority[domain]) : null;
+      const domains = train.map(({ domain }) => domain);
+      this.batch = new BatchTensors(this.device, host, domains, priorities);
     }
     return this.batch;
   }
 
-  private batchOf(step: number): Batch {
-    return trainingBatch(this.corpus.train, this.config.data, this.config.seed, step);
+  private partsOf(step: number): Batch[] {
+    const { batch, sequence, accumulate } = this.config.data;
+    const size = { batch: batch * accumulate, sequence };
+    return splitBatch(trainingBatch(this.corpus.train, size, this.config.seed, step), accumulate);
   }
+}
+
+async function readPass({ loss, routes }: Pass): Promise<PassFigures> {
+  return {
+    loss: await loss.item(),
+    layers: await Promise.all(routes.map(({ measure }) => routeFigures(measure))),
+    losses: await meanParts(routes.map((route) => route.losses)),
+  };
 }
 
 async function meanParts(layers: readonly RouteLosses[]): Promise<Partial<Record<LossName, number>>> {
@@ -206,12 +279,30 @@ async function meanParts(layers: readonly RouteLosses[]): Promise<Partial<Record
   return means;
 }
 
-function disposePass({ loss, total, routes, squaredNorm }: Pass): void {
+/** A loss over sums is the same in every micro-batch; of the others it is the mean. */
+function meanLosses(parts: readonly PassFigures[]): Partial<Record<LossName, number>> {
+  const names = Object.keys(parts[0].losses) as LossName[];
+  return Object.fromEntries(names.map((name) => [name, meanOf(parts.map(({ losses }) => losses[name]!))]));
+}
+
+function figuresByLayer(parts: readonly PassFigures[]): LayerFigures[] {
+  return parts[0].layers.map((_, layer) => layerFigures(parts.map(({ layers }) => layers[layer])));
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function fillZero(x: Tensor): void {
+  x.device.kernels.run.fill({ out: x.buf, n: x.size, value: 0 });
+}
+
+function disposePass({ loss, total, routes }: Pass): void {
   const ofRoutes = routes.flatMap(({ measure, counts_E, losses }) => [
     measure.packed,
     counts_E,
     losses.total,
     ...Object.values(losses.parts),
   ]);
-  for (const made of [loss, total, squaredNorm, ...ofRoutes]) made?.dispose();
+  for (const made of [loss, total, ...ofRoutes]) made?.dispose();
 }

@@ -6,9 +6,9 @@ import { parameterCounts, saveModel } from "../models/index.ts";
 import { CollapseAlarm, picksOf } from "../moe/index.ts";
 import type { Device } from "../tensor/index.ts";
 import type { Progress } from "./checkpoint.ts";
-import type { TrainConfig } from "./config.ts";
+import { type TrainConfig, tokensPerStep } from "./config.ts";
 import { Course } from "./course.ts";
-import { checkLabels, checkSizes, type TokenCorpus } from "./data.ts";
+import { checkLabels, checkPriority, checkSizes, type TokenCorpus } from "./data.ts";
 import type { ModelSummary, Role, Summary, TrainEvent } from "./events.ts";
 import { Learner } from "./learner.ts";
 import { modelOf } from "./model.ts";
@@ -46,6 +46,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const { device, corpus, files, out, resume = false, onEvent = () => {} } = options;
   checkSizes(corpus, config.data.sequence);
   checkLabels(config, corpus.train);
+  checkPriority(config, corpus.train);
   const fingerprint = await fingerprintOf(corpus, files, device.kernels);
   const folder = await openRunFolder(out, resume, config, fingerprint);
   try {
@@ -96,8 +97,15 @@ async function trainModel(
   try {
     course = await Course.open({ role, folder, learner, config, corpus, device, alarm, onEvent });
     const { step } = course.now;
-    const tokensPerStep = config.data.batch * config.data.sequence;
-    onEvent({ type: "start", role, totalParams, activeParams, step, steps: config.steps, tokensPerStep });
+    onEvent({
+      type: "start",
+      role,
+      totalParams,
+      activeParams,
+      step,
+      steps: config.steps,
+      tokensPerStep: tokensPerStep(config),
+    });
     const evaluation = await course.run(signal);
     if (!evaluation) return { status: "interrupted", step: course.now.step };
     const tokenizerFiles = { "tokenizer.json": files.tokenizer, "tokenizer_config.json": files.config };
@@ -122,8 +130,9 @@ function alarmOf({ model }: TrainConfig): CollapseAlarm | null {
 
 function summarise(config: TrainConfig, { kernels }: Device, ends: readonly ModelEnd[]): Summary {
   const [moe, dense] = ends;
-  const tokens = config.steps * config.data.batch * config.data.sequence;
+  const tokens = config.steps * tokensPerStep(config);
   return {
+    causality: moe.summary.causality,
     moe: moe.summary,
     ...(dense && { dense: dense.summary }),
     seconds: { train: ends.reduce((sum, { seconds }) => sum + seconds.all, 0) },

@@ -2,6 +2,7 @@
 
 import type { Tokenizer } from "../formats/index.ts";
 import { type Decoder, inMixtralForm, MistralModel, MixtralModel, plainRope } from "../models/index.ts";
+import { picksOf } from "../moe/index.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Role } from "./events.ts";
 
@@ -36,7 +37,8 @@ export function modelOf(
     padId: null,
   };
   const sharedHidden = sharedExperts * expertWidth;
-  const balanceCoefficient = config.losses.balance;
+  // transformers sums f_e P_e over the K choices of a token, where ours is a mean over them; it knows no reward for imbalance.
+  const balanceCoefficient = Math.max(0, config.losses.balance.weight) / (picksOf(routing) ?? 1);
   const shape = { ...common, expertHidden: expertWidth, routing, sharedHidden, balanceCoefficient };
   const mixture = new MixtralModel(shape, config.losses);
   if (role === "moe") return mixture;

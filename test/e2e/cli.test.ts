@@ -278,6 +278,46 @@ test("killed with SIGKILL and resumed, a run ends like one that was never stoppe
   }
 }, 120_000);
 
+test("a mixture that looks ahead is judged by its prefixes: console, summary, journal, report and generate say so", async () => {
+  const routing = { select: { by: "expert", capacityFactor: 1 } };
+  await writeFile(join(folder, "ahead.json"), JSON.stringify({ model: { routing }, evalEvery: 4 }));
+  const trained = await conclave(
+    "train",
+    ...tiny,
+    "--config",
+    "ahead.json",
+    "--steps",
+    "8",
+    "--out",
+    "ahead",
+  );
+  expect(trained.code).toBe(0);
+  expect(trained.stderr).toContain("not a causal model (future): its routers look at later tokens");
+  const read = (file: string) => readFile(join(folder, "ahead", file), "utf8");
+  const { causality, moe, dense } = JSON.parse(await read("summary.json"));
+  expect([causality, moe.causality, dense.causality]).toEqual(["future", "future", "causal"]);
+  expect(JSON.parse(await read("run.json")).config.model.routing).toMatchObject({
+    order: "score-then-select",
+    ...routing,
+  });
+  for (const model of [moe, dense]) {
+    expect(model.prefixPositions).toBe(Math.min(2000, model.tokens));
+    expect(model.prefixStandardError).toBeGreaterThan(0);
+    // What the table leads with is the figure from prefixes.
+    expect(trained.stdout).toContain(
+      ` ${model.prefixBitsPerByte.toFixed(3)}  ${model.prefixStandardError.toFixed(3)} `,
+    );
+  }
+  const evaluations = (await read("metrics.jsonl")).split("\n").filter((line) => line.includes("heldOut"));
+  expect(evaluations).toHaveLength(2);
+  for (const line of evaluations) expect(JSON.parse(line).heldOut.prefixPositions).toBe(moe.prefixPositions);
+  expect(trained.stdout).toContain("Judge it by the figures from prefixes");
+  expect(await read("report.html")).toContain("each read from its prefix alone");
+  const written = await conclave("generate", "ahead", "The whale", "--max-tokens", "4");
+  expect(written.code).toBe(0);
+  expect(written.stderr).toContain("the whole text is read anew for every token");
+}, 60_000);
+
 test("Ctrl-C saves, and says how to go on", async () => {
   const args = ["train", ...tiny, "--steps", "2000", "--out", "stopped", "--no-twin"];
   const child = spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });

@@ -5,7 +5,7 @@ import { Engine, type GeneratedToken, type RequestOptions } from "../../infer/in
 import { type Decoder, parameterCounts, partOf } from "../../models/index.ts";
 import type { Parameter } from "../../nn/index.ts";
 import { byteLength, type Context, context, type Precision, Random } from "../../tensor/index.ts";
-import { modelArgument, openModel, resolveModel } from "../model.ts";
+import { modelArgument, openModel, readAnew, remarkCausality, resolveModel } from "../model.ts";
 import { openDevice, whole } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, table } from "../output.ts";
 import { parsePrecision } from "./arguments.ts";
@@ -70,6 +70,7 @@ async function runBench(argument: string, flags: GenerateFlags, command: Command
   const model = await openModel(path, device);
   device.kernels.finish();
   const openMs = performance.now() - began;
+  remarkCausality(model, `${readAnew}: the shares of bandwidth and peak below do not count that`);
   checkLength(model, flags);
   const machine = await measureMachine(device);
   const results: BatchFigures[] = [];

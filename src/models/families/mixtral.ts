@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { fail } from "../../errors.ts";
 import {
+  actingBound,
   type LossSpec,
   noLosses,
   parseRoutingSpec,
@@ -85,7 +86,8 @@ export function mixtralRouting(experts: number, k: number, jitter = 0): RoutingS
 export function inMixtralForm(routing: RoutingSpec): RoutingSpec {
   const jitter = routing.noise?.kind === "jitter" ? routing.noise.epsilon : 0;
   const form = mixtralRouting(routing.experts, picksOf(routing) ?? 1, jitter);
-  return differences(routing).length === 0 && same(routing.noise, form.noise) ? form : routing;
+  const onlyInTraining = same([routing.noise, routing.capacity], [form.noise, form.capacity]);
+  return differences(routing).length === 0 && onlyInTraining ? form : routing;
 }
 
 const schema = z.strictObject({
@@ -159,7 +161,7 @@ export function writeMixtral(config: MixtralConfig): Record<string, unknown> {
 
 /**
  * What of `config` MixtralForCausalLM would leave out or do otherwise when it runs the saved model: empty
- * where other libraries give the same logits. Noise is for training only, so it is no difference.
+ * where other libraries give the same logits. Noise is for training only, as is a capacity unless it says more, so neither is a difference.
  */
 export function beyondMixtral(config: MixtralConfig): string[] {
   return [...differences(config.routing), ...(config.sharedHidden > 0 ? ["sharedHidden"] : [])];
@@ -168,9 +170,8 @@ export function beyondMixtral(config: MixtralConfig): string[] {
 /** The fields of a spec that make other weights than Mixtral's router at inference. */
 function differences(routing: RoutingSpec): string[] {
   const plain = mixtralRouting(routing.experts, picksOf(routing) ?? 1);
-  const keys = (Object.keys(plain) as (keyof RoutingSpec)[]).filter(
-    (key) => key !== "noise" && !same(routing[key], plain[key]),
-  );
+  const acting = { ...routing, noise: null, capacity: actingBound(routing.capacity, false) };
+  const keys = (Object.keys(plain) as (keyof RoutingSpec)[]).filter((key) => !same(acting[key], plain[key]));
   const renormalised = routing.order === "select-then-score" && routing.score === "softmax";
   return keys.filter((key) => !(renormalised && (key === "order" || key === "normalise")));
 }
