@@ -21,6 +21,7 @@ export {
 } from "./experts.ts";
 export { measureRoute, type RouteFigures, type RouteMeasure, routeFigures, spread } from "./figures.ts";
 export { CosineGate, createGate, type Gate, HashGate, LinearGate, MlpGate } from "./gate.ts";
+export { type JsonSchema, lossJsonSchema, routingJsonSchema, simulationJsonSchema } from "./json-schema.ts";
 export { applyExperts, MoeLayer, type MoeLayerOptions, type MoeOutput } from "./layer.ts";
 export { checkActive, type ExpertLimits } from "./limits.ts";
 export { type LayerFigures, layerFigures } from "./load.ts";
