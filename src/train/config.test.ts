@@ -41,6 +41,10 @@ test("a choice of a loss's kind is laid over the preset's weight; what a file le
     file: file({ losses: { balance: { over: "sequence" } } }),
   });
   expect(losses.balance).toEqual({ weight: 0.02, over: "sequence", of: "softmax" });
+  const leftOut = { losses: { importance: { of: "probabilities" } } };
+  expect(thrownBy(() => resolveConfig({ file: file(leftOut) })).message).toContain(
+    "run.json: losses.importance.weight: ",
+  );
   const model = { routing: { experts: 4, select: { by: "expert" } } };
   expect(thrownBy(() => resolveConfig({ file: file({ model }) })).message).toContain(
     "run.json: model.routing.select.capacityFactor: ",

@@ -281,8 +281,9 @@ function merge(base: Json, over: Json, path: readonly string[]): Json {
   for (const [key, value] of Object.entries(over)) {
     if (value === undefined) continue;
     const given = Object.hasOwn(base, key) ? base[key] : undefined;
-    // A loss may be its weight alone: choices of its kind are laid over that.
-    const old = path.at(-1) === "losses" && typeof given === "number" ? { weight: given } : given;
+    // A loss may be its weight alone: choices of its kind are laid over that. One that is left out needs a weight beside them.
+    const isLoss = path.at(-1) === "losses" && typeof given === "number" && given !== 0;
+    const old = isLoss ? { weight: given } : given;
     const deep = isObject(value) && isObject(old) && !isSpec;
     const next = deep ? merge(old, value, [...path, key]) : value;
     Object.defineProperty(merged, key, { value: next, enumerable: true, configurable: true, writable: true });
