@@ -70,14 +70,16 @@ export async function openDevice(
   return { device: new Device(selected.kernels), report: selected.report };
 }
 
-/** Of those that define what is right and are never made fast, where nobody asked for them. */
+/** Says that better kernels failed to load where nobody asked for those in use, and what that costs (docs/log.md). */
 function tellOfSlowKernels({ kernels, attempts }: KernelReport): void {
   const failed = attempts.filter(({ state }) => state === "failed");
-  if (kernels !== "reference" || failed.length === 0) return;
+  if (kernels === "native" || failed.length === 0) return;
   const why = failed.map(({ kernels: other, reason }) => `${other}: ${reason}`).join("; ");
-  remark(
-    `on the reference kernels, a hundred times slower than native ones (${why}); to mend, in a checkout: npm run build`,
-  );
+  const cost =
+    kernels === "wasm"
+      ? "on the WebAssembly kernels, about half as fast as native ones and with 4 GiB of memory at most"
+      : "on the reference kernels, a hundred times slower than native ones";
+  remark(`${cost} (${why}); for native ones, in a checkout with a C++ compiler: npm run build`);
 }
 
 /** "native avx2, 2 threads" */
