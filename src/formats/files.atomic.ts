@@ -48,14 +48,14 @@ export async function writeFileAtomic(path: string, contents: FileContents): Pro
   }
 }
 
-/** Whether the path leads to no file of a disk, or through a process' open files, as /dev/stdout does. */
+/** Whether the path leads to no file of a disk, or through a process' open files, as /dev/stdout does: Linux has them in /proc, macOS in /dev/fd. */
 async function isStream(path: string): Promise<boolean> {
   const info = await stat(path).catch(() => null);
   if (!info || info.isDirectory()) return false;
   if (!info.isFile()) return true;
   const folder = await realpath(dirname(resolve(path)));
   const target = await readlink(path).catch(() => "");
-  return [folder, resolve(folder, target)].some((place) => place.startsWith("/proc/"));
+  return [folder, resolve(folder, target)].some((place) => /^(\/proc\/|\/dev\/fd(\/|$))/.test(place));
 }
 
 async function writeStream(path: string, contents: FileContents): Promise<void> {

@@ -1,8 +1,10 @@
 /** The benchmarks of the built package: what they print adds up, and wrong usage is told. */
+
 import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
-const cli = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 interface Result {
   readonly code: number;
@@ -77,7 +79,7 @@ test.each([
 });
 
 test("generate: what a step reads bounds its rate, and grows with the distinct experts of more sequences", async () => {
-  const model = new URL("../golden/mixtral", import.meta.url).pathname;
+  const model = fileURLToPath(new URL("../golden/mixtral", import.meta.url));
   const sizes = ["--prompt-tokens", "9", "--tokens", "4", "--batch", "1", "--batch", "3"];
   const { code, stdout, stderr } = await bench("generate", model, ...sizes, "--runs", "1", "--json");
   expect(code, stderr).toBe(0);

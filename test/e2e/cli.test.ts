@@ -4,10 +4,11 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Random } from "../../src/tensor/random.ts";
 
-const cli = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 let folder: string;
 let run: string;
 
