@@ -40,6 +40,22 @@ const isasOf = {
   arm64: { neon: ["-DCV_WIDTH=4"] },
 };
 
+const here = { platform: process.platform, arch: process.arch };
+const nameOf = ({ platform, arch }) => `${platform}-${arch}`;
+
+// As Debian names them. CXX names any other, and an option it needs goes into CONCLAVE_CXXFLAGS.
+const crossCompilers = {
+  "linux-arm64": ["aarch64-linux-gnu-g++"],
+  "linux-x64": ["x86_64-linux-gnu-g++"],
+};
+
+/** A target by its name, "linux-arm64" for instance, as CONCLAVE_BUILD_TARGET and --target give it. */
+function targetOf(name) {
+  const [platform, arch, ...rest] = name.split("-");
+  if (!platform || !arch || rest.length > 0) throw new Error(`"${name}" is no target; linux-arm64 is one`);
+  return { platform, arch };
+}
+
 const testSets = ["wide", "amx_emulated", "bf16_emulated"];
 
 function pick(isas, serves) {
@@ -65,7 +81,7 @@ const common = [
   "-Wno-psabi",
 ];
 
-const objects = "build/native";
+const objectsOf = (target) => (isCross(target) ? `build/native-${nameOf(target)}` : "build/native");
 
 function compiles(compiler, source, flags) {
   const args = [...flags, "-x", "c++", "-c", "-", "-o", devNull];
@@ -77,9 +93,16 @@ const shuffle = `typedef float v4f __attribute__((vector_size(16)));
 v4f reversed(v4f x) { return __builtin_shufflevector(x, x, 3, 2, 1, 0); }
 `;
 
-function findCompiler() {
-  const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
-  return candidates.find((name) => compiles(name, shuffle, ["-std=c++17"]));
+const isCross = (target) => target.platform !== process.platform || target.arch !== process.arch;
+
+/** The names under which a compiler for `target` is looked for. */
+function compilerNames(target) {
+  if (process.env.CXX) return [process.env.CXX];
+  return isCross(target) ? (crossCompilers[nameOf(target)] ?? []) : ["c++", "g++", "clang++"];
+}
+
+function findCompiler(target = here) {
+  return compilerNames(target).find((name) => compiles(name, shuffle, ["-std=c++17"]));
 }
 
 // The newest instructions: the assembler must know them too.
@@ -140,8 +163,8 @@ async function runAll(commands, limit) {
   await Promise.all(Array.from({ length: limit }, worker));
 }
 
-/** The commands that make the object files; the last argument of each is its file. */
-function compileCommands(compiler, isas, flags) {
+/** The commands that make the object files in the folder `objects`; the last argument of each is its file. */
+function compileCommands(compiler, isas, flags, objects) {
   const compile = (source, object, own) => {
     return [
       compiler,
@@ -167,52 +190,65 @@ const asList = (isas) =>
     .map((isa) => `CV_X(${isa})`)
     .join(" ");
 
-const linkFlags =
-  process.platform === "darwin"
+const linkFlagsFor = ({ platform }) =>
+  platform === "darwin"
     ? ["-bundle", "-undefined", "dynamic_lookup"]
     : ["-shared", "-pthread", "-static-libgcc", "-static-libstdc++", "-Wl,-z,nodelete"];
 
 /**
  * Builds the native kernels where this machine can: every instruction set, or with `only: "to-run"` the best that this machine runs, if
  * a library with all of them is not there already. CONCLAVE_CXXFLAGS go to every command, sanitizers for instance;
- * CONCLAVE_BUILD_ISAS names the instruction sets instead.
+ * CONCLAVE_BUILD_ISAS names the instruction sets instead. A target that is not this machine (CONCLAVE_BUILD_TARGET=linux-arm64, or
+ * --target linux-arm64) is built whole with its cross compiler, into the file that the loader looks for there.
  * @returns whether they are there now, and one line that says what happened
  */
-export async function buildNative({ only = "everything" } = {}) {
+export async function buildNative({ only = "everything", target: named } = {}) {
   const started = performance.now();
-  const file = `dist/native/conclave-${process.platform}-${process.arch}.node`;
+  const wanted = named ?? (only === "to-run" ? undefined : process.env.CONCLAVE_BUILD_TARGET);
+  const target = wanted ? targetOf(wanted) : here;
+  const objects = objectsOf(target);
+  const file = `dist/native/conclave-${nameOf(target)}.node`;
   const without = (reason) => {
     rmSync(join(root, file), { force: true }); // one of older sources would be loaded in WebAssembly's stead
-    return { there: false, line: `native kernels: not built, WebAssembly will be used: ${reason}` };
+    const instead = isCross(target)
+      ? `not built for ${nameOf(target)}`
+      : "not built, WebAssembly will be used";
+    return { there: false, line: `native kernels: ${instead}: ${reason}` };
   };
   const listed = process.env.CONCLAVE_BUILD_ISAS?.split(",");
-  const every = isasOf[process.arch];
-  if (!every || process.platform === "win32")
-    return without(`they are not made for ${process.platform}-${process.arch}`);
+  const every = isasOf[target.arch];
+  if (!every || !["linux", "darwin"].includes(target.platform))
+    return without(`they are not made for ${nameOf(target)}`);
   const isas = pick(every, (isa) => listed?.includes(isa) ?? true);
   const extra = process.env.CONCLAVE_CXXFLAGS?.split(" ").filter(Boolean) ?? [];
-  const stampFor = (sets) => kernelStamp([process.env.CXX ?? "", ...common, ...extra, JSON.stringify(sets)]);
+  const stampFor = (sets) =>
+    kernelStamp([nameOf(target), process.env.CXX ?? "", ...common, ...extra, JSON.stringify(sets)]);
   const already = { there: true, line: "native kernels: already built" };
   if (isCurrent(file, stampFor(isas))) return already;
   // SSE2, which any of them runs, takes three times as long to compile as AVX2.
-  const here = only === "to-run" && !listed ? isasRunHere(pick(isas, (isa) => !testSets.includes(isa))) : {};
-  const bestOnly = Object.keys(here).length > 0;
-  const inputs = stampFor(bestOnly ? { bestOf: here } : isas);
+  const runnable =
+    only === "to-run" && !listed && !isCross(target)
+      ? isasRunHere(pick(isas, (isa) => !testSets.includes(isa)))
+      : {};
+  const bestOnly = Object.keys(runnable).length > 0;
+  const inputs = stampFor(bestOnly ? { bestOf: runnable } : isas);
   if (bestOnly && isCurrent(file, inputs)) return already;
-  const compiler = findCompiler();
-  if (!compiler)
-    return without(`no C++ compiler found, GCC 12 or clang (${process.env.CXX ?? "c++, g++, clang++"})`);
-  const known = knownIsas(compiler, bestOnly ? here : isas);
+  const compiler = findCompiler(target);
+  if (!compiler) {
+    const names = compilerNames(target).join(", ") || "none is known, name one with CXX";
+    return without(`no C++ compiler found, GCC 12 or clang (${names})`);
+  }
+  const known = knownIsas(compiler, bestOnly ? runnable : isas);
   const made = bestOnly ? withBase(known, Object.keys(known)[0]) : known;
 
   rmSync(join(root, objects), { recursive: true, force: true });
   for (const folder of [objects, "dist/native"]) mkdirSync(join(root, folder), { recursive: true });
   await writeAbiHeader();
-  const commands = compileCommands(compiler, made, [...common, ...extra]);
+  const commands = compileCommands(compiler, made, [...common, ...extra], objects);
   const linked = commands.map((command) => command.at(-1));
   try {
     await runAll(commands, availableParallelism());
-    await runAll([[compiler, ...extra, ...linkFlags, ...linked, "-o", `${file}.new`]], 1);
+    await runAll([[compiler, ...extra, ...linkFlagsFor(target), ...linked, "-o", `${file}.new`]], 1);
   } catch (error) {
     console.error(error.message);
     return without(`${compiler} failed, see above`);
@@ -228,5 +264,9 @@ export async function buildNative({ only = "everything" } = {}) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.log((await buildNative()).line);
+  const flag = process.argv.indexOf("--target");
+  const { there, line } = await buildNative({ target: flag < 0 ? undefined : process.argv[flag + 1] });
+  console.log(line);
+  // A machine without a compiler has WebAssembly; a target that was asked for has nothing else.
+  if (!there && (flag >= 0 || process.env.CONCLAVE_BUILD_TARGET)) process.exitCode = 1;
 }
