@@ -1,16 +1,16 @@
 import { createInterface, type Interface } from "node:readline";
-import { Command } from "commander";
+import type { Command } from "commander";
 import pc from "picocolors";
 import { ConclaveError, fail } from "../errors.ts";
 import { loadChatTemplate, loadTokenizer, readText, writeFileAtomic } from "../formats/files.ts";
 import { ChatTemplate } from "../formats/index.ts";
 import { type AnswerOptions, Chat } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { addExpertCacheFlag, cacheLine, type ExpertCacheFlag, expertCacheOf } from "./expert-cache.ts";
+import { commandHelp } from "./chat-help.ts";
+import { cacheLine, expertCacheOf } from "./expert-cache.ts";
 import {
   checkPrecision,
   labelFor,
-  modelArgument,
   openModel,
   productPrecision,
   readAnew,
@@ -19,7 +19,7 @@ import {
 } from "./model.ts";
 import { openDevice } from "./options.ts";
 import { grouped, print, printJson, remark, reportError, writeModelText } from "./output.ts";
-import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
+import { type ExpertCacheFlag, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
 interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
   readonly system?: string;
@@ -29,33 +29,8 @@ interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
   readonly json?: boolean;
 }
 
-export function chatCommand(): Command {
-  const command = new Command("chat")
-    .description("Talk with a chat model. Lines of a pipe are questions, answered one by one.")
-    .argument("<model>", modelArgument)
-    .option("--system <text>", "tells the model how to behave")
-    .option("--template <file>", "chat template (Jinja) to use in place of the model's");
-  return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: 1024 }))
-    .option("--label <name>", "what the tokens are, for a model that routes by label")
-    .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
-    .option("--json", 'print {"ids", "text", "finish", "promptTokens"} for each answer')
-    .addHelpText(
-      "after",
-      `\nWhile you talk:\n${commandHelp}\n\nExample:\n  conclave chat allenai/OLMoE-1B-7B-0924-Instruct --system "Be brief."`,
-    )
-    .action(runChat);
-}
-
-const commandHelp = [
-  "  /reset          begin anew",
-  "  /system TEXT    begin anew under these instructions",
-  "  /retry          take the last answer back and ask again",
-  "  /save FILE      write the conversation as JSON",
-  "  /help           this list",
-  "  /quit           end, as Ctrl-D and pressing Ctrl-C twice do; Ctrl-C once stops an answer",
-].join("\n");
-
-async function runChat(argument: string, flags: ChatFlags, command: Command): Promise<void> {
+/** Does what `conclave chat` was asked. */
+export async function runChat(argument: string, flags: ChatFlags, command: Command): Promise<void> {
   const precision = checkPrecision(flags.precision);
   const path = await resolveModel(argument);
   const template = await templateOf(path, argument, flags.template);

@@ -1,29 +1,24 @@
 import { cpus, freemem, totalmem } from "node:os";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { openDevice } from "./options.ts";
 import { bytes, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
-export function doctorCommand(): Command {
-  return new Command("doctor")
-    .description("Say which kernels load on this machine, and why not the better ones.")
-    .option("--json", "print as JSON")
-    .addHelpText("after", "\nExample:\n  conclave doctor")
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const { device, report } = await openDevice(command);
-      const cpu = cpus();
-      const found = {
-        conclave: version,
-        node: process.version,
-        platform: `${process.platform} ${process.arch}`,
-        cpu: { model: cpu[0]?.model ?? "unknown", count: cpu.length },
-        memory: { total: totalmem(), free: freemem() },
-        kernels: report,
-      };
-      if (options.json) printJson(found);
-      else show(found);
-      device.dispose();
-    });
+/** Does what `conclave doctor` was asked. */
+export async function runDoctor(options: { json?: boolean }, command: Command): Promise<void> {
+  const { device, report } = await openDevice(command);
+  const cpu = cpus();
+  const found = {
+    conclave: version,
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: { model: cpu[0]?.model ?? "unknown", count: cpu.length },
+    memory: { total: totalmem(), free: freemem() },
+    kernels: report,
+  };
+  if (options.json) printJson(found);
+  else show(found);
+  device.dispose();
 }
 
 interface Findings {

@@ -1,23 +1,9 @@
-import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import { ExpertCache, type ExpertCacheFigures } from "../infer/index.ts";
 import type { Decoder } from "../models/index.ts";
 import type { Device } from "../tensor/index.ts";
-import { byteSize } from "./options.ts";
 import { bytes } from "./output.ts";
-
-/** --expert-cache of `generate` and `chat`, in bytes. */
-export interface ExpertCacheFlag {
-  readonly expertCache?: number;
-}
-
-export function addExpertCacheFlag(command: Command): Command {
-  return command.option(
-    "--expert-cache <size>",
-    "keep at most so much of the experts in memory, for a model wider than it: 4GiB",
-    byteSize("--expert-cache"),
-  );
-}
+import type { ExpertCacheFlag } from "./sampling-flags.ts";
 
 /** The cache that the flag asks for; null without it. Errors: "usage" for a dense model or too small a budget, "kernels". */
 export function expertCacheOf(

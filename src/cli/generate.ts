@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import {
   type ExpertCacheFigures,
@@ -8,11 +8,10 @@ import {
   textOf,
 } from "../infer/index.ts";
 import { context } from "../tensor/index.ts";
-import { addExpertCacheFlag, cacheLine, type ExpertCacheFlag, expertCacheOf } from "./expert-cache.ts";
+import { cacheLine, expertCacheOf } from "./expert-cache.ts";
 import {
   checkPrecision,
   labelFor,
-  modelArgument,
   openModel,
   productPrecision,
   promptIds,
@@ -21,9 +20,9 @@ import {
   remarkCausality,
   resolveModel,
 } from "./model.ts";
-import { openDevice, whole } from "./options.ts";
+import { openDevice } from "./options.ts";
 import { grouped, printJson, remark, writeModelText } from "./output.ts";
-import { addSamplingFlags, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
+import { type ExpertCacheFlag, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
 interface GenerateFlags extends SamplingFlags, ExpertCacheFlag {
   readonly ids?: string;
@@ -34,30 +33,8 @@ interface GenerateFlags extends SamplingFlags, ExpertCacheFlag {
   readonly json?: boolean;
 }
 
-export function generateCommand(): Command {
-  const command = new Command("generate")
-    .description("Continue a prompt.")
-    .argument("<model>", modelArgument)
-    .argument("[prompt]", "text to continue")
-    .option("--ids <list>", "token ids to continue instead of a text: 1,2,3");
-  return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: 128 }))
-    .option("--label <name>", "what the tokens are, for a model that routes by label")
-    .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
-    .option(
-      "--logprobs <n>",
-      "with --json: log-probabilities of each token and of the n likeliest",
-      whole("--logprobs", 0),
-    )
-    .option("--routes", "with --json: the experts of the position that each token was read from")
-    .option("--json", 'print {"ids", "text", "finish", "timings"}')
-    .addHelpText(
-      "after",
-      '\nExample:\n  conclave generate runs/small-1 "Call me" --max-tokens 64 --temperature 0.7',
-    )
-    .action(runGenerate);
-}
-
-async function runGenerate(
+/** Does what `conclave generate` was asked. */
+export async function runGenerate(
   argument: string,
   prompt: string | undefined,
   flags: GenerateFlags,

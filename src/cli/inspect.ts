@@ -1,13 +1,13 @@
 import { basename } from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import { checkWritable, loadTokenizer, readBytes, writeFileAtomic } from "../formats/files.ts";
 import { decodeText } from "../formats/text.ts";
 import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/index.ts";
 import { type Decoder, parameterCounts } from "../models/index.ts";
 import { causalityNotes } from "../moe/index.ts";
-import { labelFor, modelArgument, openModel, precisionOf, remarkCausality, resolveModel } from "./model.ts";
-import { openDevice, whole } from "./options.ts";
+import { labelFor, openModel, precisionOf, remarkCausality, resolveModel } from "./model.ts";
+import { defaultWindow, openDevice } from "./options.ts";
 import { grouped, print, printJson, remark, short, table } from "./output.ts";
 
 interface InspectFlags {
@@ -20,29 +20,8 @@ interface InspectFlags {
   readonly json?: boolean;
 }
 
-const defaultWindow = 512;
-
-export function inspectCommand(): Command {
-  return new Command("inspect")
-    .description("Show which expert takes which token of a text, and what each specialises in.")
-    .argument("<model>", modelArgument)
-    .argument("[prompt]", "text to route")
-    .option("--file <path>", "route the text of this file instead")
-    .option("--out <file>", "the report to write", "report.html")
-    .option(
-      "--window <n>",
-      `tokens a pass (default: ${defaultWindow}, or what the model has positions for)`,
-      whole("--window", 1),
-    )
-    .option("--passage <n>", "tokens shown one by one", whole("--passage", 1), 600)
-    .option("--label <name>", "what the tokens are, for a model that routes by label")
-    .option("--precision <name>", "bf16 or f32 matrix products", "f32")
-    .option("--json", "print the routes and figures as JSON")
-    .addHelpText("after", '\nExample:\n  conclave inspect runs/small-1 "The whale rose." --out whale.html')
-    .action(runInspect);
-}
-
-async function runInspect(
+/** Does what `conclave inspect` was asked. */
+export async function runInspect(
   argument: string,
   prompt: string | undefined,
   flags: InspectFlags,

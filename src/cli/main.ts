@@ -1,17 +1,17 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
-import { fileError } from "../formats/files.ts";
-import { benchCommand } from "./bench/index.ts";
-import { chatCommand } from "./chat.ts";
-import { doctorCommand } from "./doctor.ts";
-import { generateCommand } from "./generate.ts";
-import { inspectCommand } from "./inspect.ts";
-import { logitsCommand } from "./logits.ts";
+import { fileError } from "../formats/files.read.ts";
+import { benchCommand } from "./commands/bench.ts";
+import { chatCommand } from "./commands/chat.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { generateCommand } from "./commands/generate.ts";
+import { inspectCommand } from "./commands/inspect.ts";
+import { logitsCommand } from "./commands/logits.ts";
+import { paramsCommand } from "./commands/params.ts";
+import { pullCommand } from "./commands/pull.ts";
+import { routeCommand } from "./commands/route.ts";
+import { trainCommand } from "./commands/train.ts";
 import { exitFor, reportError } from "./output.ts";
-import { paramsCommand } from "./params.ts";
-import { pullCommand } from "./pull.ts";
-import { routeCommand } from "./route.ts";
-import { trainCommand } from "./train.ts";
 import { version } from "./version.ts";
 
 const program = new Command("conclave")

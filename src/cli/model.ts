@@ -35,9 +35,6 @@ export function productPrecision(asked: Precision | "auto", model: Decoder): Pre
   return "f32";
 }
 
-/** What the verbs say their model argument is. */
-export const modelArgument = "model folder, .gguf file, or ORG/NAME that was pulled";
-
 /** The weights of a model folder or .gguf file. */
 export async function openModel(path: string, device: Device): Promise<Decoder> {
   return await loadModel(path, device);

@@ -1,8 +1,14 @@
 import type { Command } from "commander";
 import { fail } from "../errors.ts";
-import { type KernelReport, selectKernels } from "../kernels/index.ts";
-import { Device } from "../tensor/index.ts";
+import type { KernelReport } from "../kernels/index.ts";
+import type { Device } from "../tensor/index.ts";
 import { remark } from "./output.ts";
+
+/** What the verbs say their model argument is. */
+export const modelArgument = "model folder, .gguf file, or ORG/NAME that was pulled";
+
+/** Tokens that `inspect` reads a pass unless asked otherwise. */
+export const defaultWindow = 512;
 
 /** Parses an option's whole number; `least` is the smallest allowed. */
 export function whole(name: string, least: number): (text: string) => number {
@@ -65,6 +71,10 @@ export async function openDevice(
   if (kernels !== undefined && !name)
     fail("usage", `--kernels takes ${kernelNames.join(", ")}, not ${JSON.stringify(kernels)}`);
   const count = threads === undefined ? undefined : whole("--threads", 1)(threads);
+  const [{ selectKernels }, { Device }] = await Promise.all([
+    import("../kernels/index.ts"),
+    import("../tensor/index.ts"),
+  ]);
   const selected = await selectKernels({ kernels: name ?? byDefault, threads: count });
   if (command.name() !== "doctor") tellOfSlowKernels(selected.report);
   return { device: new Device(selected.kernels), report: selected.report };

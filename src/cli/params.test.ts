@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { paramsCommand } from "./params.ts";
+import { paramsCommand } from "./commands/params.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();

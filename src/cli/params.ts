@@ -1,21 +1,13 @@
-import { Command } from "commander";
 import {
   type CountedPrecision,
-  type CountRange,
-  countRumour,
-  countShape,
-  describeModel,
-  familyNames,
-  findPublished,
   type ParameterCounts,
   parameterCounts,
   parts,
   precisions,
-  publishedNames,
-  type RumouredShape,
   weightBytes,
-} from "../models/index.ts";
-import { resolveModel } from "./model.ts";
+} from "../models/counts.ts";
+import { findPublished, publishedNames } from "../models/published.ts";
+import { type CountRange, countRumour, countShape, type RumouredShape } from "../models/shape.ts";
 import { bytes, print, printJson, short, table } from "./output.ts";
 
 interface Counted extends CountRange {
@@ -24,23 +16,11 @@ interface Counted extends CountRange {
   readonly bounds: RumouredShape["bounds"] | null;
 }
 
-export function paramsCommand(): Command {
-  return new Command("params")
-    .description("Count a model's parameters: total, active a token, by part, and the memory they take.")
-    .argument(
-      "<model>",
-      "model folder, .gguf, ORG/NAME that was pulled, config.json, or a published model's name",
-    )
-    .option("--json", "print as JSON; of a model known by hearsay each number is {low, high}")
-    .addHelpText(
-      "after",
-      `\nPublished models: ${publishedNames.join(", ")}\nFamilies of model folders: ${familyNames.join(", ")}\n\nExample:\n  conclave params mixtral-8x7b`,
-    )
-    .action(async (model: string, options: { json?: boolean }) => {
-      const counted = await count(model);
-      if (options.json) showJson(counted);
-      else show(counted);
-    });
+/** Does what `conclave params` was asked. */
+export async function runParams(model: string, options: { json?: boolean }): Promise<void> {
+  const counted = await count(model);
+  if (options.json) showJson(counted);
+  else show(counted);
 }
 
 const published = `models published, by name: ${publishedNames.join(", ")}`;
@@ -48,10 +28,17 @@ const published = `models published, by name: ${publishedNames.join(", ")}`;
 async function count(model: string): Promise<Counted> {
   const shape = findPublished(model);
   if (shape?.kind === "rumour") return { ...shape, ...countRumour(shape) };
-  const counts = shape
-    ? countShape(shape)
-    : parameterCounts(await describeModel(await resolveModel(model, published)));
+  const counts = shape ? countShape(shape) : await countFolder(model);
   return { title: shape?.title ?? model, low: counts, high: counts, bounds: null };
+}
+
+/** The families and readers are loaded only for a model that has to be read. */
+async function countFolder(model: string): Promise<ParameterCounts> {
+  const [{ describeModel }, { resolveModel }] = await Promise.all([
+    import("../models/index.ts"),
+    import("./resolve-model.ts"),
+  ]);
+  return parameterCounts(await describeModel(await resolveModel(model, published)));
 }
 
 function showJson({ title, low, high, bounds }: Counted): void {

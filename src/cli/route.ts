@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { readJson } from "../formats/files.ts";
 import { parseRoutingSpec, simulateRoute } from "../moe/index.ts";
 import { openDevice } from "./options.ts";
@@ -11,32 +11,16 @@ interface RouteFlags {
   readonly json?: boolean;
 }
 
-export function routeCommand(): Command {
-  return new Command("route")
-    .description(
-      "Route logits from a file by a routing spec: which expert takes which token, and the losses.",
-    )
-    .requiredOption("--spec <file>", "routing spec, JSON (docs/routing.md)")
-    .requiredOption(
-      "--logits <file>",
-      'JSON: {"logits": [[E numbers] a token], "training"?, "bias"?, "noise"?, "labels"?, ...}',
-    )
-    .option(
-      "--no-training",
-      "route as at inference, where a capacity acts only if it says so (default: as in training)",
-    )
-    .option("--json", "print the whole result as JSON")
-    .addHelpText("after", "\nExample:\n  conclave route --spec spec.json --logits logits.json --json")
-    .action(async (options: RouteFlags, command: Command) => {
-      const spec = parseRoutingSpec(await readJson(options.spec));
-      const input = withTraining(await readJson(options.logits), options.training);
-      // Unless asked otherwise the reference kernels: a simulator should be the definition, and its inputs are small.
-      const { device } = await openDevice(command, "reference");
-      const result = await simulateRoute(device, spec, input);
-      if (options.json) printJson(result);
-      else show(result);
-      device.dispose();
-    });
+/** Does what `conclave route` was asked. */
+export async function runRoute(options: RouteFlags, command: Command): Promise<void> {
+  const spec = parseRoutingSpec(await readJson(options.spec));
+  const input = withTraining(await readJson(options.logits), options.training);
+  // Unless asked otherwise the reference kernels: a simulator should be the definition, and its inputs are small.
+  const { device } = await openDevice(command, "reference");
+  const result = await simulateRoute(device, spec, input);
+  if (options.json) printJson(result);
+  else show(result);
+  device.dispose();
 }
 
 /** The flag stands over the file. */

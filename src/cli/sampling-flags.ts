@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import type { ExpertChoice, RequestOptions } from "../infer/index.ts";
-import { between, whole } from "./options.ts";
+import { between, byteSize, whole } from "./options.ts";
 
 /** How tokens are drawn and by which experts: the flags that `generate` and `chat` share. */
 export interface SamplingFlags {
@@ -75,6 +75,19 @@ export function addSamplingFlags(command: Command, { maxTokens }: { maxTokens: n
       "experts that no token passes: 3,7 in every block, 2:3,2:7 in block 2",
       expertList,
     );
+}
+
+/** --expert-cache of `generate` and `chat`, in bytes. */
+export interface ExpertCacheFlag {
+  readonly expertCache?: number;
+}
+
+export function addExpertCacheFlag(command: Command): Command {
+  return command.option(
+    "--expert-cache <size>",
+    "keep at most so much of the experts in memory, for a model wider than it: 4GiB",
+    byteSize("--expert-cache"),
+  );
 }
 
 /** What the flags ask of {@link generate}. */

@@ -1,5 +1,5 @@
 import { totalmem } from "node:os";
-import { Command } from "commander";
+import type { Command } from "commander";
 import pc from "picocolors";
 import { fail } from "../errors.ts";
 import { demoCorpus, pathExists, readCorpus, readJson, readTextIfThere } from "../formats/files.ts";
@@ -14,14 +14,13 @@ import {
   leastStepBytes,
   type PresetName,
   prepareCorpus,
-  presets,
   readRunConfig,
   resolveConfig,
   type TrainConfig,
   type TrainEvent,
   train,
 } from "../train/index.ts";
-import { between, kernelLine, openDevice, whole } from "./options.ts";
+import { kernelLine, openDevice } from "./options.ts";
 import { bytes, commandLine, grouped, printJson, remark, short } from "./output.ts";
 import { type ProgressView, progressView } from "./progress.ts";
 import { writeRunReport } from "./run-report.ts";
@@ -44,37 +43,8 @@ interface TrainFlags {
   readonly json?: boolean;
 }
 
-export function trainCommand(): Command {
-  return new Command("train")
-    .description(
-      "Train a mixture-of-experts language model, and a dense twin of the same active size beside it.",
-    )
-    .option("--preset <name>", `one of ${Object.keys(presets).join(", ")} (default: small)`)
-    .option("--config <file>", "JSON with any of the configuration's keys; docs/training.md lists them")
-    .option(
-      "--data <path...>",
-      "text files or folders, each a domain (name=path names it); default: a demo corpus",
-    )
-    .option("--out <folder>", "where the run goes; a new folder (default: runs/<preset>-<n>)")
-    .option("--resume <folder>", "go on with the run in this folder")
-    .option("--steps <n>", "training steps", whole("--steps", 1))
-    .option("--batch <n>", "windows at once; a step takes data.accumulate times as many", whole("--batch", 1))
-    .option("--lr <x>", "highest learning rate", between("--lr", 1e-8, 10))
-    .option("--warmup <n>", "steps in which the learning rate rises to it", whole("--warmup", 0))
-    .option("--seed <n>", "seed of everything random", whole("--seed", 0))
-    .option("--precision <name>", "bf16 (mixed precision) or f32")
-    .option("--checkpoint-every <n>", "steps between checkpoints", whole("--checkpoint-every", 1))
-    .option("--no-twin", "train no dense twin")
-    .option("--json", "print the summary as JSON")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  conclave train                                     the demo: three domains, a few minutes" +
-        "\n  conclave train --preset tiny --data notes/ --out runs/notes\n  conclave train --resume runs/notes",
-    )
-    .action(runTrain);
-}
-
-async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
+/** Does what `conclave train` was asked. */
+export async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   const out = flags.resume ?? flags.out ?? (await freeFolder(`runs/${flags.preset ?? "small"}`));
   const config = flags.resume ? await resumedConfig(flags, command) : await newConfig(flags);
   await checkRunFolder(out, flags.resume !== undefined);

@@ -13,6 +13,7 @@ import { Qwen2Model, readQwen2 } from "./families/qwen2.ts";
 import { Qwen2MoeModel, readQwen2Moe } from "./families/qwen2-moe.ts";
 import { Qwen3Model, readQwen3 } from "./families/qwen3.ts";
 import { Qwen3MoeModel, readQwen3Moe } from "./families/qwen3-moe.ts";
+import { type FamilyName, familyNames } from "./family-names.ts";
 
 /** A family as config.json names it, and how to make its model from there. */
 interface Family {
@@ -22,7 +23,7 @@ interface Family {
   readonly describe: (json: unknown, source: string) => Decoder;
 }
 
-/** Every family that can be loaded, trained and saved, by its `model_type`. */
+/** What each family is made with, by its `model_type`. */
 export const families = {
   llama: {
     architectures: ["LlamaForCausalLM"],
@@ -90,8 +91,7 @@ export const families = {
   },
 } as const;
 
-export type FamilyName = keyof typeof families;
-export const familyNames: readonly FamilyName[] = Object.keys(families) as FamilyName[];
+families satisfies Readonly<Record<FamilyName, Family>>;
 
 /**
  * The model that a parsed config.json describes: shapes only, no memory yet. Errors: "model" where its

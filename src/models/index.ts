@@ -68,7 +68,8 @@ export { type Qwen2Config, Qwen2Model, readQwen2, writeQwen2 } from "./families/
 export { type Qwen2MoeConfig, Qwen2MoeModel, readQwen2Moe, writeQwen2Moe } from "./families/qwen2-moe.ts";
 export { type Qwen3Config, Qwen3Model, readQwen3, writeQwen3 } from "./families/qwen3.ts";
 export { type Qwen3MoeConfig, Qwen3MoeModel, readQwen3Moe, writeQwen3Moe } from "./families/qwen3-moe.ts";
-export { describeConfig, type FamilyName, families, familyNames } from "./families.ts";
+export { describeConfig, families } from "./families.ts";
+export { type FamilyName, familyNames } from "./family-names.ts";
 export { describeModel, loadModel, type SaveOptions, saveModel } from "./folder.ts";
 export { ggufConfig, readGguf } from "./gguf/model.ts";
 export type { FileLayout, FileParts } from "./layout.ts";

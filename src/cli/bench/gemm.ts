@@ -1,9 +1,8 @@
 /** `conclave bench gemm`: one product [m,k] x [k,n]. */
-import { Command } from "commander";
+import type { Command } from "commander";
 import { type Device, matmul, type Precision, Random, scope, tensor } from "../../tensor/index.ts";
-import { openDevice, whole } from "../options.ts";
+import { openDevice } from "../options.ts";
 import { print, printJson, table } from "../output.ts";
-import { numbers, parsePrecision } from "./arguments.ts";
 import { machineLine, measureMachine, peakGflops } from "./machine.ts";
 import { finished, type Pass, type Timing, timing } from "./measure.ts";
 
@@ -25,21 +24,8 @@ interface GemmFlags {
   readonly json?: boolean;
 }
 
-export function gemmBench(): Command {
-  return new Command("gemm")
-    .description("Time a matrix product.")
-    .option("--shape <m,n,k>", "rows, columns, inner size; may be given more than once", collectShape)
-    .option("--dtype <name>", "bf16 or f32", parsePrecision, "f32")
-    .option("--runs <n>", "timed runs of each", whole("--runs", 1), 25)
-    .option("--json", "print as JSON")
-    .addHelpText(
-      "after",
-      "\nExample:\n  conclave bench gemm --shape 1024,1024,1024 --kernels wasm --threads 1",
-    )
-    .action(runGemm);
-}
-
-async function runGemm(flags: GemmFlags, command: Command): Promise<void> {
+/** Does what `conclave bench gemm` was asked. */
+export async function runGemm(flags: GemmFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   const machine = await measureMachine(device);
   const peak = peakGflops(machine, flags.dtype);
@@ -85,9 +71,4 @@ export function gemmWorkload(device: Device, { m, n, k }: GemmShape, precision: 
       b_kn.dispose();
     },
   };
-}
-
-function collectShape(text: string, before: readonly GemmShape[] = []): GemmShape[] {
-  const [m, n, k] = numbers("--shape", ["m", "n", "k"])(text);
-  return [...before, { m, n, k }];
 }

@@ -1,14 +1,13 @@
 /** `conclave bench generate`: prompt and decoding rates of a model, beside what the machine allows. */
-import { Command } from "commander";
+import type { Command } from "commander";
 import { fail } from "../../errors.ts";
 import { Engine, type GeneratedToken, type RequestOptions } from "../../infer/index.ts";
 import { type Decoder, parameterCounts, partOf } from "../../models/index.ts";
 import type { Parameter } from "../../nn/index.ts";
 import { byteLength, type Context, context, type Precision, Random } from "../../tensor/index.ts";
-import { modelArgument, openModel, readAnew, remarkCausality, resolveModel } from "../model.ts";
-import { openDevice, whole } from "../options.ts";
+import { openModel, readAnew, remarkCausality, resolveModel } from "../model.ts";
+import { openDevice } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, table } from "../output.ts";
-import { parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
 
 interface GenerateFlags {
@@ -36,34 +35,8 @@ interface BatchFigures {
   readonly shareOfPeak: number;
 }
 
-export function generateBench(): Command {
-  return new Command("generate")
-    .description("Time reading a prompt and writing tokens.")
-    .argument("<model>", modelArgument)
-    .option("--prompt-tokens <n>", "tokens of each prompt, random ones", whole("--prompt-tokens", 1), 512)
-    .option("--tokens <n>", "tokens to write", whole("--tokens", 2), 128)
-    .option("--batch <n>", "sequences at once; may be given more than once (default: 1)", collectBatch)
-    .option("--runs <n>", "timed runs of each; the best counts", whole("--runs", 1), 3)
-    .option("--dtype <name>", "bf16 or f32 products", parsePrecision, "bf16")
-    .option("--json", "print as JSON")
-    .addHelpText(
-      "after",
-      `
-A step reads each weight it needs once: all but the experts, the distinct experts that its tokens chose (counted in a run of their
-own), a row of the embedding a token, and the keys and values so far. Those bytes at the measured rate of reading memory are the
-bound of decoding that shareOfBandwidth is a share of.
-
-Example:
-  conclave bench generate model.gguf --prompt-tokens 512 --tokens 128 --batch 1 --batch 8`,
-    )
-    .action(runBench);
-}
-
-function collectBatch(text: string, before: readonly number[] = []): number[] {
-  return [...before, whole("--batch", 1)(text)];
-}
-
-async function runBench(argument: string, flags: GenerateFlags, command: Command): Promise<void> {
+/** Does what `conclave bench generate` was asked. */
+export async function runBench(argument: string, flags: GenerateFlags, command: Command): Promise<void> {
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const began = performance.now();

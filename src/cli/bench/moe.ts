@@ -1,6 +1,5 @@
 /** `conclave bench moe`. T tokens, D width, E experts, K picks a token, F expert hidden width. */
-import { Command } from "commander";
-import { fail } from "../../errors.ts";
+import type { Command } from "commander";
 import { MoeLayer, parseRoutingSpec, SwigluExperts } from "../../moe/index.ts";
 import { materialise } from "../../nn/index.ts";
 import {
@@ -16,9 +15,8 @@ import {
   tensor,
   watch,
 } from "../../tensor/index.ts";
-import { openDevice, whole } from "../options.ts";
+import { openDevice } from "../options.ts";
 import { bytes, print, printJson, remark, table } from "../output.ts";
-import { numbers, parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
 import { finished, type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 
@@ -50,22 +48,8 @@ interface MoeFlags {
   readonly json?: boolean;
 }
 
-export function moeBench(): Command {
-  return new Command("moe")
-    .description("Time an MoE layer, forward alone and with backward.")
-    .option(
-      "--shape <D,F,E,K,T>",
-      "width, expert width, experts, picks a token, tokens; may be given more than once",
-      collectShape,
-    )
-    .option("--dtype <name>", "bf16 or f32", parsePrecision, "bf16")
-    .option("--runs <n>", "timed runs of each", whole("--runs", 1), 9)
-    .option("--json", "print as JSON")
-    .addHelpText("after", "\nExample:\n  conclave bench moe --shape 512,1024,8,2,2048 --dtype f32")
-    .action(runMoe);
-}
-
-async function runMoe(flags: MoeFlags, command: Command): Promise<void> {
+/** Does what `conclave bench moe` was asked. */
+export async function runMoe(flags: MoeFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   const machine = await measureMachine(device);
   const peak = peakGflops(machine, flags.dtype);
@@ -125,12 +109,6 @@ export function moeWorkload(device: Device, shape: MoeShape, precision: Precisio
       for (const made of [x_TD, dy_TD, arena]) made.dispose();
     },
   };
-}
-
-function collectShape(text: string, before: readonly MoeShape[] = []): MoeShape[] {
-  const [D, F, E, K, T] = numbers("--shape", ["D", "F", "E", "K", "T"])(text);
-  if (K > E) fail("usage", `--shape ${text}: K (${K}) is above E (${E})`);
-  return [...before, { D, F, E, K, T }];
 }
 
 function show(machine: Machine, results: readonly MoeTiming[]): void {

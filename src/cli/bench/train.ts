@@ -1,6 +1,5 @@
 /** `conclave bench train`: a whole training step. T = B*S tokens, D width, V vocabulary. */
-import { Command } from "commander";
-import { fail } from "../../errors.ts";
+import type { Command } from "commander";
 import { parameterCounts } from "../../models/index.ts";
 import {
   context,
@@ -20,34 +19,12 @@ import {
   type TrainConfig,
   trainingBatch,
 } from "../../train/index.ts";
-import { openDevice, whole } from "../options.ts";
+import { openDevice } from "../options.ts";
 import { bytes, grouped, print, printJson, remark, short, table } from "../output.ts";
-import { parsePrecision } from "./arguments.ts";
 import { type Machine, machineLine, measureMachine, peakGflops } from "./machine.ts";
 import { finished, type Pass, type StepMemory, stepMemory, type Timing, timing } from "./measure.ts";
 import { type Profile, ProfiledKernels } from "./profile.ts";
-
-export type TrainModelName = "small" | "deep";
-
-/**
- * The models: "small" is the default preset's; "deep" has 12 layers of 16 experts, where weights (and so AdamW) weigh more against
- * products. Both keep their vocabulary small, so that the head does not hide the layers.
- */
-const overridesOf: Readonly<Record<TrainModelName, Json>> = {
-  small: {},
-  deep: {
-    model: {
-      width: 512,
-      layers: 12,
-      heads: 8,
-      kvHeads: 4,
-      expertWidth: 512,
-      routing: { experts: 16, select: { by: "token", k: 2 } },
-    },
-    data: { sequence: 256, batch: 8 },
-  },
-};
-const modelNames = Object.keys(overridesOf) as TrainModelName[];
+import { modelNames, overridesOf, type TrainModelName } from "./train-models.ts";
 
 interface TrainTiming extends Timing {
   readonly model: TrainModelName;
@@ -72,20 +49,8 @@ interface TrainFlags {
   readonly json?: boolean;
 }
 
-export function trainBench(): Command {
-  return new Command("train")
-    .description("Time a whole training step: forward, backward, clipping, AdamW.")
-    .option("--model <name>", `${modelNames.join(" or ")}; may be given more than once`, collectModel)
-    .option("--dtype <name>", "bf16 or f32", parsePrecision, "bf16")
-    .option("--runs <n>", "timed steps of each", whole("--runs", 1), 7)
-    .option("--batch <n>", "windows a step, in place of the model's own", whole("--batch", 1))
-    .option("--profile", "also show where the time of one more step goes")
-    .option("--json", "print as JSON")
-    .addHelpText("after", "\nExample:\n  conclave bench train --model small --profile")
-    .action(runTrain);
-}
-
-async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
+/** Does what `conclave bench train` was asked. */
+export async function runTrain(flags: TrainFlags, command: Command): Promise<void> {
   const { device } = await openDevice(command);
   const machine = await measureMachine(device);
   const peak = peakGflops(machine, flags.dtype);
@@ -186,14 +151,6 @@ function describe(
 
 function rate({ data }: TrainConfig, { medianMs }: Timing): { readonly tokensPerSecond: number } {
   return { tokensPerSecond: (1000 * data.batch * data.sequence) / medianMs };
-}
-
-function collectModel(text: string, before: readonly TrainModelName[] = []): TrainModelName[] {
-  const name = modelNames.find((known) => known === text);
-  return [
-    ...before,
-    name ?? fail("usage", `--model takes ${modelNames.join(" or ")}, not ${JSON.stringify(text)}`),
-  ];
 }
 
 function show(machine: Machine, results: readonly TrainTiming[]): void {
