@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { Contender } from "./contender.mjs";
 
 if (!existsSync(new URL("../../dist/cli/bench/workloads.js", import.meta.url))) {
-  console.error("error: Conclave is not built\nto mend: npm run build");
+  console.error("error: Conclave is not built\nfix: npm run build");
   process.exit(1);
 }
 const { casesOf } = await import("./cases.mjs");

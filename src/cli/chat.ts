@@ -18,7 +18,7 @@ import {
   resolveModel,
 } from "./model.ts";
 import { openDevice } from "./options.ts";
-import { grouped, print, printJson, remark, reportError, writeModelText } from "./output.ts";
+import { commandLine, grouped, print, printJson, remark, reportError, writeModelText } from "./output.ts";
 import { type ExpertCacheFlag, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
 
 interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
@@ -61,7 +61,11 @@ async function templateOf(path: string, argument: string, file: string | undefin
   if (file === undefined)
     return (
       own ??
-      fail("template", `${argument} has no chat template: it was not trained to chat, or the file is gone`)
+      fail(
+        "template",
+        `${argument} has no chat template: it was not trained to chat, or the file is gone`,
+        `continue a text with ${commandLine("generate", argument, "Once upon a time")}, or give a template with --template FILE`,
+      )
     );
   const templates = new Map([["default", await readText(file)]]);
   return new ChatTemplate({ templates, specialTokens: own?.specialTokens ?? {}, name: file });
@@ -159,7 +163,7 @@ class Talk {
     else if (word === "system") this.chat.reset(rest);
     else if (word === "retry") await this.ask(this.chat.takeBack());
     else if (word === "save" && rest !== "") await this.save(rest);
-    else if (word === "save") fail("usage", "/save takes a file", "/save talk.json");
+    else if (word === "save") fail("usage", "/save takes a file", "type /save talk.json");
     else fail("usage", `/${word}: there is no such command`, "/help lists them");
   }
 

@@ -13,7 +13,8 @@ export function expertCacheOf(
 ): ExpertCache | null {
   if (budget === undefined) return null;
   const layers = model.blocks.flatMap(({ moe }) => (moe ? [moe] : []));
-  if (layers.length === 0) fail("usage", "--expert-cache: the model is dense and has no experts");
+  if (layers.length === 0)
+    fail("usage", "--expert-cache: the model is dense and has no experts", "leave --expert-cache out");
   return new ExpertCache(layers, device, budget);
 }
 

@@ -42,13 +42,14 @@ export async function runGenerate(
 ): Promise<void> {
   const { json, logprobs, routes = false, stop = [] } = flags;
   if (!json && (routes || logprobs !== undefined))
-    fail("usage", `${routes ? "--routes" : "--logprobs"} is printed with --json`);
+    fail("usage", `${routes ? "--routes" : "--logprobs"} is printed with --json`, "add --json");
   const asked = checkPrecision(flags.precision);
-  const given = promptOf(prompt, flags.ids);
+  const given = promptOf(argument, prompt, flags.ids);
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const { ids, tokenizer } = await promptIds(path, given);
-  if (stop.length > 0 && !tokenizer) fail("usage", "--stop: the model has no tokenizer, and so no text");
+  if (stop.length > 0 && !tokenizer)
+    fail("usage", "--stop: the model has no tokenizer, and so no text", "leave --stop out");
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
   remarkCausality(model, readAnew);

@@ -8,7 +8,7 @@ import { type Decoder, parameterCounts } from "../models/index.ts";
 import { causalityNotes } from "../moe/index.ts";
 import { labelFor, openModel, precisionOf, remarkCausality, resolveModel } from "./model.ts";
 import { defaultWindow, openDevice } from "./options.ts";
-import { grouped, print, printJson, remark, short, table } from "./output.ts";
+import { commandLine, grouped, print, printJson, remark, short, table } from "./output.ts";
 
 interface InspectFlags {
   readonly file?: string;
@@ -27,24 +27,35 @@ export async function runInspect(
   flags: InspectFlags,
   command: Command,
 ): Promise<void> {
-  if ((prompt === undefined) === (flags.file === undefined))
-    fail("usage", "give either a prompt or --file, and not both");
+  if (prompt === undefined && flags.file === undefined)
+    fail(
+      "usage",
+      "inspect routes a text, and none is given",
+      `type it after the model: ${commandLine("inspect", argument, "The whale rose.")}; or name a file with --file`,
+    );
+  if (prompt !== undefined && flags.file !== undefined)
+    fail("usage", "a prompt and --file are given; only one text can be routed", "leave one of them out");
   const precision = precisionOf(flags.precision);
   await checkWritable(flags.out);
   const text = prompt ?? decodeText(await readBytes(flags.file ?? "")).text;
-  if (text === "") fail("data", `${flags.file ?? "the prompt"} holds no text`, "give some text to route");
+  if (text === "")
+    fail("data", `${flags.file ?? "the prompt"} holds no text`, "inspect a text of one character or more");
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const tokenizer = await loadTokenizer(path);
   const ids = tokenizer.encode(text, { addSpecial: true });
   const model = await openModel(path, device);
   if (model.routers.length === 0)
-    fail("model", `${argument}: the model has no experts to look at`, "inspect a mixture-of-experts model");
+    fail("model", `${argument}: the model has no experts to look at`, "inspect a mixture of experts");
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
   const { maxPositions } = model.config;
   const { window = Math.min(defaultWindow, maxPositions) } = flags;
   if (window > maxPositions)
-    fail("usage", `--window ${window}: the model has ${maxPositions} positions`, "ask for a smaller window");
+    fail(
+      "usage",
+      `--window ${window}: the model has ${maxPositions} positions`,
+      "ask for a smaller window, or leave --window out",
+    );
   const label = labelFor(model, flags.label);
   const analysis = await analyse(model, [{ domain: name, ids, label }], {
     tokenizer,

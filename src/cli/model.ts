@@ -6,7 +6,7 @@ import { type Decoder, loadModel } from "../models/index.ts";
 import { causalityNotes } from "../moe/index.ts";
 import type { Device, Precision } from "../tensor/index.ts";
 import { idList } from "./options.ts";
-import { harmless, remark } from "./output.ts";
+import { commandLine, harmless, remark } from "./output.ts";
 
 export { resolveModel } from "./resolve-model.ts";
 
@@ -49,11 +49,21 @@ export function remarkCausality({ causality }: Decoder, consequence: string): vo
 /** Why such a model is slower to write. */
 export const readAnew = "the whole text is read anew for every token";
 
-/** What a command was given to go on from, text or ids. */
-export function promptOf(prompt: string | undefined, ids: string | undefined): string | number[] {
+/** What `generate` was given to continue, text or ids; `model` as it was named. */
+export function promptOf(
+  model: string,
+  prompt: string | undefined,
+  ids: string | undefined,
+): string | number[] {
   if (prompt !== undefined && ids === undefined) return prompt;
   if (prompt === undefined && ids !== undefined) return idList(ids);
-  return fail("usage", "give either a prompt or --ids, and not both");
+  if (prompt !== undefined)
+    return fail("usage", "a prompt and --ids are given; only one can be continued", "leave one of them out");
+  return fail(
+    "usage",
+    "generate continues a prompt, and none is given",
+    `type it after the model: ${commandLine("generate", model, "Once upon a time")}`,
+  );
 }
 
 /** The tokens of a {@link promptOf}. */
@@ -64,7 +74,12 @@ export async function promptIds(
   if (typeof prompt !== "string") return { ids: prompt, tokenizer: await readableTokenizer(path) };
   const tokenizer = await loadTokenizer(path);
   const encoded = [...tokenizer.encode(prompt, { addSpecial: true })];
-  if (encoded.length === 0) fail("usage", "the prompt is empty");
+  if (encoded.length === 0)
+    fail(
+      "usage",
+      "the prompt is empty, and the model begins no text by itself",
+      "type some text to continue",
+    );
   return { ids: encoded, tokenizer };
 }
 
@@ -86,8 +101,10 @@ export function labelFor(model: Decoder, label: string | undefined): string | un
     select.by === "label" ? Object.keys(select.table) : [],
   );
   const takes = `--label takes one of ${[...new Set(known)].join(", ")}`;
-  if (known.length === 0 && label !== undefined) fail("usage", "--label: the model does not route by label");
-  if (known.length > 0 && label === undefined) fail("usage", `the model routes by label: ${takes}`);
+  if (known.length === 0 && label !== undefined)
+    fail("usage", "--label: the model does not route by label", "leave --label out");
+  if (known.length > 0 && label === undefined)
+    fail("usage", "the model routes by label, and none is given", takes);
   if (label !== undefined && !known.includes(label)) fail("usage", `${takes}, not ${JSON.stringify(label)}`);
   return label;
 }

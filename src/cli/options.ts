@@ -89,7 +89,7 @@ function tellOfSlowKernels({ kernels, attempts }: KernelReport): void {
     kernels === "wasm"
       ? "on the WebAssembly kernels, about half as fast as native ones and with 4 GiB of memory at most"
       : "on the reference kernels, a hundred times slower than native ones";
-  remark(`${cost} (${why}); for native ones, in a checkout with a C++ compiler: npm run build`);
+  remark(`${cost} (${why}); fix, in a checkout with a C++ compiler: npm run build`);
 }
 
 /** "native avx2, 2 threads" */

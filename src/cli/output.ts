@@ -47,7 +47,7 @@ export function exitFor(error: unknown): number {
   return error instanceof CommanderError ? 2 : 1;
 }
 
-/** One line that says what is wrong and one that says what to do; a stack trace only when asked for. */
+/** One line that says what is wrong and one that says what to do, unless the first does; a stack trace only when asked for. */
 export function reportError(error: unknown, debug: boolean): void {
   const message =
     error instanceof Error
@@ -55,14 +55,13 @@ export function reportError(error: unknown, debug: boolean): void {
       : String(error);
   if (message === "(outputHelp)") return;
   remark(`${pc.red("error:")} ${harmless(message, process.stderr)}`);
-  if (error instanceof ConclaveError)
-    remark(`${pc.dim("to mend:")} ${harmless(error.remedy, process.stderr)}`);
-  else if (error instanceof CommanderError)
-    remark(`${pc.dim("to mend:")} run the command with --help to see what it takes`);
-  else if (!debug)
-    remark(
-      `${pc.dim("to mend:")} this one was not foreseen; run again with --debug to see where it happened`,
-    );
+  const remedy =
+    error instanceof ConclaveError
+      ? error.remedy
+      : debug
+        ? undefined
+        : "this error was not foreseen: run again with --debug to see where it happened, and report it";
+  if (remedy !== undefined) remark(`${pc.dim("fix:")} ${harmless(remedy, process.stderr)}`);
   if (debug && error instanceof Error && error.stack) remark(error.stack);
 }
 

@@ -23,7 +23,7 @@ export async function runParams(model: string, options: { json?: boolean }): Pro
   else show(counted);
 }
 
-const published = `models published, by name: ${publishedNames.join(", ")}`;
+const published = `give a model folder, or the name of a published model: ${publishedNames.join(", ")}`;
 
 async function count(model: string): Promise<Counted> {
   const shape = findPublished(model);
@@ -38,7 +38,8 @@ async function countFolder(model: string): Promise<ParameterCounts> {
     import("../models/index.ts"),
     import("./resolve-model.ts"),
   ]);
-  return parameterCounts(await describeModel(await resolveModel(model, published)));
+  const path = model.endsWith(".json") ? model : await resolveModel(model, published);
+  return parameterCounts(await describeModel(path));
 }
 
 function showJson({ title, low, high, bounds }: Counted): void {

@@ -18,7 +18,12 @@ export async function runPull(argument: string, flags: PullFlags): Promise<void>
   if (revision !== undefined && argument.includes("@"))
     fail("usage", `${argument} names a revision already`, "leave --revision out");
   const named = parseHubModel(revision === undefined ? argument : `${argument}@${revision}`);
-  if (!named) fail("usage", `${JSON.stringify(argument)} is no model on the hub`, "give it as ORG/NAME");
+  if (!named)
+    fail(
+      "usage",
+      `${JSON.stringify(argument)} is no model on the hub`,
+      "give it as ORG/NAME, such as allenai/OLMoE-1B-7B-0924-Instruct",
+    );
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
   const view = new PullView(process.stderr);

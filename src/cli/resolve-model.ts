@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fail } from "../errors.ts";
 import { cachedSnapshot, type HubModel, listFolder, parseHubModel, pathExists } from "../formats/files.ts";
 import { isGgufPath } from "../formats/index.ts";
+import { modelArgument } from "./options.ts";
 import { commandLine } from "./output.ts";
 
 /**
@@ -13,7 +14,8 @@ import { commandLine } from "./output.ts";
 export async function resolveModel(argument: string, remedy?: string): Promise<string> {
   if (await pathExists(argument)) return await modelIn(argument, argument);
   const wanted = parseArgument(argument);
-  if (!wanted) fail("file-missing", `${argument}: there is no such folder or file`, remedy);
+  if (!wanted)
+    fail("file-missing", `${argument}: there is no such folder or file`, remedy ?? `give a ${modelArgument}`);
   const { model, file } = wanted;
   const snapshot = await cachedSnapshot(model);
   const words = [model.name, ...(model.revision === "main" ? [] : ["--revision", model.revision])];
@@ -44,11 +46,13 @@ function parseArgument(text: string): { model: HubModel; file?: string } | undef
 /** The model of a folder: the folder itself, or the one GGUF model that it holds instead. */
 async function modelIn(path: string, argument: string): Promise<string> {
   if (!(await stat(path)).isDirectory()) {
-    if (isGgufPath(path) || path.endsWith(".json")) return path;
+    if (isGgufPath(path)) return path;
     fail(
       "usage",
       `${argument} is neither a model folder nor a .gguf file`,
-      "give the folder that holds config.json and the weights",
+      /\.(safetensors|json)$/.test(path)
+        ? `give the folder that it is in: ${dirname(argument)}`
+        : "give the folder that holds config.json and the weights",
     );
   }
   if (await pathExists(join(path, "config.json"))) return path;

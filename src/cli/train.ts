@@ -165,7 +165,11 @@ async function resumedConfig(flags: TrainFlags, command: Command): Promise<Train
       !["resume", "json"].includes(option.attributeName()),
   );
   if (given)
-    fail("usage", `--resume goes on with the run's own configuration; it cannot be given with ${given.long}`);
+    fail(
+      "usage",
+      `--resume goes on with the run's own configuration; it cannot be given with ${given.long}`,
+      `leave ${given.long} out, or start a new run`,
+    );
   return await readRunConfig(flags.resume ?? "");
 }
 

@@ -41,7 +41,11 @@ export function readChatTemplate(files: ChatTemplateFiles, name: string): ChatTe
   const json = parseJson(files.config ?? "{}", `${name}/tokenizer_config.json`);
   const config = configSchema.safeParse(json);
   if (!config.success)
-    fail("template", `${name}/tokenizer_config.json: chat_template is neither a text nor a list of them`);
+    fail(
+      "template",
+      `${name}/tokenizer_config.json: chat_template is neither a text nor a list of them`,
+      "correct the file, or give a template with --template FILE",
+    );
   const specialTokens: Record<string, string> = {};
   for (const key of specialNames) {
     const token = tokenText.safeParse((config.data as Record<string, unknown>)[key]);

@@ -42,7 +42,11 @@ export class ChatTemplate {
       try {
         this.parsed.set(key, new Template(text));
       } catch (error) {
-        throw this.error(`cannot be parsed: ${(error as Error).message}`, error);
+        throw this.error(
+          `cannot be parsed: ${(error as Error).message}`,
+          error,
+          "give another with --template FILE",
+        );
       }
     }
     if (this.parsed.size === 0) fail("template", `${parts.name} holds no chat template`);
@@ -77,9 +81,14 @@ export class ChatTemplate {
       const result: unknown = new Interpreter(env).run(this.choose(tools !== undefined).parsed);
       return (result as { value: string }).value;
     } catch (error) {
-      if (error instanceof Refusal) throw this.error(`refuses the conversation: ${error.message}`, error);
+      if (error instanceof Refusal)
+        throw this.error(
+          `refuses the conversation: ${error.message}`,
+          error,
+          "change the conversation to what it takes, or give another template with --template FILE",
+        );
       if (error instanceof ConclaveError) throw error;
-      throw this.error(`fails: ${(error as Error).message}`, error);
+      throw this.error(`fails: ${(error as Error).message}`, error, "give another with --template FILE");
     }
   }
 
@@ -94,12 +103,16 @@ export class ChatTemplate {
       fail(
         "template",
         `${this.parts.name} holds the chat templates ${[...this.parsed.keys()].join(", ")}, and no default`,
+        "give one with --template FILE",
       )
     );
   }
 
-  private error(what: string, cause: unknown): ConclaveError {
-    return new ConclaveError("template", `the chat template of ${this.parts.name} ${what}`, { cause });
+  private error(what: string, cause: unknown, remedy: string): ConclaveError {
+    return new ConclaveError("template", `the chat template of ${this.parts.name} ${what}`, {
+      remedy,
+      cause,
+    });
   }
 }
 

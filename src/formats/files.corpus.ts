@@ -65,7 +65,11 @@ export async function readCorpus(paths: readonly string[]): Promise<Corpus> {
   }
   if (documents.length === 0) {
     const passedOver = counts.binaryFiles > 0 ? ` (${counts.binaryFiles} binary files were passed over)` : "";
-    fail("data", `there is no text in ${paths.join(", ") || "the data: no path is given"}${passedOver}`);
+    fail(
+      "data",
+      `there is no text in ${paths.join(", ") || "the data: no path is given"}${passedOver}`,
+      "give --data files or folders that hold UTF-8 text",
+    );
   }
   return { documents, counts };
 }
@@ -75,7 +79,8 @@ async function namePaths(paths: readonly string[]): Promise<{ domain: string; pa
     paths.map(async (given) => {
       const equals = given.indexOf("=");
       if (equals > 0 && !(await pathExists(given))) {
-        if (equals === given.length - 1) fail("file-missing", `${given}: no path follows the name`);
+        if (equals === given.length - 1)
+          fail("file-missing", `${given}: no path follows the name`, "write name=path");
         return { domain: given.slice(0, equals), path: given.slice(equals + 1), explicit: true };
       }
       return { domain: basename(given, extname(given)) || given, path: given, explicit: false };

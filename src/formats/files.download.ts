@@ -61,12 +61,17 @@ export async function download(wanted: Download): Promise<void> {
   }
 }
 
+const pullAgain = "pull again later: it goes on where it stopped";
+
 /** Trouble that may pass. */
 class Passing extends Error {}
 
 function asHubError(error: unknown, { name }: Download): unknown {
   if (error instanceof ConclaveError) return error;
-  return new ConclaveError("hub", `${name}: ${(error as Error).message}`, { cause: error });
+  return new ConclaveError("hub", `${name}: ${(error as Error).message}`, {
+    remedy: pullAgain,
+    cause: error,
+  });
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -82,6 +87,7 @@ async function transfer(wanted: Download, incomplete: string): Promise<void> {
     fail(
       "hub",
       `${wanted.name}: the hub sends bytes ${response.headers.get("content-range")}, ${have} and on were asked for`,
+      pullAgain,
     );
   if (!response.body) throw new Passing("the hub sends no content");
   let handle: FileHandle;
@@ -95,7 +101,11 @@ async function transfer(wanted: Download, incomplete: string): Promise<void> {
     for await (const chunk of chunksOf(response.body)) {
       done += chunk.length;
       if (done > wanted.size)
-        fail("hub", `${wanted.name}: the hub sends more than the ${wanted.size} bytes that it lists`);
+        fail(
+          "hub",
+          `${wanted.name}: the hub sends more than the ${wanted.size} bytes that it lists`,
+          "pull again; if it stays so, something between here and the hub changes files",
+        );
       await write(handle, chunk, incomplete);
       wanted.progress?.(done);
     }
@@ -133,7 +143,7 @@ export function refuse(status: number, name: string): never {
       "check the name; if it is gated, accept its terms on its page and set HF_TOKEN to an access token",
     );
   if (status === 404) fail("hub", `${name}: the hub does not have it`, "check the name and --revision");
-  return fail("hub", `${name}: the hub answers ${status}`);
+  return fail("hub", `${name}: the hub answers ${status}`, pullAgain);
 }
 
 /** fetch hides what happened one level deeper. */

@@ -95,7 +95,12 @@ export async function cachedSnapshot(
   const ref = (await readTextIfThere(join(folder, "refs", model.revision)))?.trim();
   const commit = ref ?? model.revision;
   if (!commitExpression.test(commit)) {
-    if (ref !== undefined) fail("file-damaged", `${join(folder, "refs", model.revision)} holds no commit`);
+    if (ref !== undefined)
+      fail(
+        "file-damaged",
+        `${join(folder, "refs", model.revision)} holds no commit`,
+        "delete that file and pull the model again",
+      );
     return undefined;
   }
   const snapshot = join(folder, "snapshots", commit);

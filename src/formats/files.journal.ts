@@ -23,7 +23,11 @@ export class Journal {
     const { size } = await file.stat();
     if (size < bytes) {
       await file.close();
-      fail("checkpoint", `${path} is ${size} bytes long; the checkpoint was taken at ${bytes}`);
+      fail(
+        "checkpoint",
+        `${path} is ${size} bytes long; the checkpoint was taken at ${bytes}`,
+        "put back the file as it was, or start a new run",
+      );
     }
     await onDisk(path, () => file.truncate(bytes));
     return new Journal(path, file, bytes);

@@ -19,7 +19,12 @@ interface Holder {
  */
 export async function lock(path: string): Promise<() => Promise<void>> {
   const place = resolve(path);
-  if (held.has(place)) fail("file-exists", `${dirname(path)} is in use by another run of this process`);
+  if (held.has(place))
+    fail(
+      "file-exists",
+      `${dirname(path)} is in use by another run of this process`,
+      "wait for its end, or choose another folder",
+    );
   held.add(place);
   try {
     await take(place);
@@ -36,7 +41,12 @@ export async function lock(path: string): Promise<() => Promise<void>> {
 /** Refuses a lock that another run holds. Errors: "file-exists". */
 export async function checkUnlocked(path: string): Promise<void> {
   const place = resolve(path);
-  if (held.has(place)) fail("file-exists", `${dirname(path)} is in use by another run of this process`);
+  if (held.has(place))
+    fail(
+      "file-exists",
+      `${dirname(path)} is in use by another run of this process`,
+      "wait for its end, or choose another folder",
+    );
   const text = await readFile(place, "utf8").catch(() => null);
   if (text !== null) refuseHeld(place, text);
 }
@@ -50,7 +60,7 @@ async function take(path: string): Promise<void> {
     if (await linkTo(mine, path)) return;
     await removeStale(path);
     if (!(await linkTo(mine, path)))
-      fail("file-exists", `${dirname(path)}: another run took this folder just now`);
+      fail("file-exists", `${dirname(path)}: another run took this folder just now`, "choose another folder");
   } finally {
     await rm(mine, { force: true });
   }

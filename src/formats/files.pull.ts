@@ -82,7 +82,11 @@ export async function pullModel(model: HubModel, options: PullOptions = {}): Pro
     if (error instanceof Unreachable)
       return (
         (await pulledBefore(model, options, cache, error.message, "pull it again where the hub answers")) ??
-        fail("hub", error.message)
+        fail(
+          "hub",
+          error.message,
+          "check the connection, and HF_ENDPOINT if it is set; a pull goes on where it stopped",
+        )
       );
     throw error;
   });
@@ -193,7 +197,7 @@ async function loadClient(): Promise<typeof import("@huggingface/hub")> {
     return await import("@huggingface/hub");
   } catch (error) {
     throw new ConclaveError("hub", "the package @huggingface/hub is not installed", {
-      remedy: "npm install @huggingface/hub",
+      remedy: "run `npm install @huggingface/hub`",
       cause: error,
     });
   }

@@ -6,27 +6,30 @@ import { type ByteSource, bytesSource, checkRange } from "./source.ts";
 /** One read of the operating system takes at most 2 GiB; this stays below it. */
 const longestRead = 2 ** 30;
 
-const meanings: Readonly<Record<string, [ErrorCode, string]>> = {
+const elsewhere = "choose another path";
+
+/** What an error of the operating system means, and what helps where the meaning does not say it. */
+const meanings: Readonly<Record<string, [ErrorCode, string, string?]>> = {
   ENOENT: ["file-missing", "there is no such file or folder"],
   ENOTDIR: ["file-missing", "a part of the path is a file, not a folder"],
   EISDIR: ["file-missing", "this is a folder, a file is needed"],
-  EEXIST: ["file-exists", "something of that name is there already"],
-  ENOSPC: ["disk", "the disk is full"],
-  EDQUOT: ["disk", "the disk quota is used up"],
-  EACCES: ["disk", "permission is denied"],
-  EPERM: ["disk", "permission is denied"],
-  EROFS: ["disk", "the disk is read-only"],
-  EIO: ["disk", "the disk does not answer properly"],
-  EFBIG: ["disk", "the disk takes no file of that size"],
-  EMFILE: ["disk", "too many files are open"],
+  EEXIST: ["file-exists", "something of that name is there already", elsewhere],
+  ENOSPC: ["disk", "the disk is full", "free space; what was written before is intact"],
+  EDQUOT: ["disk", "the disk quota is used up", "free space; what was written before is intact"],
+  EACCES: ["disk", "permission is denied", "change its permissions, or choose another path"],
+  EPERM: ["disk", "permission is denied", "change its permissions, or choose another path"],
+  EROFS: ["disk", "the disk is read-only", elsewhere],
+  EIO: ["disk", "the disk does not answer properly", "check the disk, or use another"],
+  EFBIG: ["disk", "the disk takes no file of that size", "choose a path on another file system"],
+  EMFILE: ["disk", "too many files are open", "raise the limit (ulimit -n)"],
 };
 
 /** Turns an error of the operating system into a {@link ConclaveError} that names what was done and to which path. */
 export function fileError(doing: string, path: string, error: unknown): ConclaveError {
   if (error instanceof ConclaveError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
-  const [kind, meaning] = meanings[code ?? ""] ?? (["disk", message] as const);
-  return new ConclaveError(kind, `${doing} ${path}: ${meaning}`, { cause: error });
+  const [kind, meaning, remedy] = meanings[code ?? ""] ?? (["disk", message] as const);
+  return new ConclaveError(kind, `${doing} ${path}: ${meaning}`, { remedy, cause: error });
 }
 
 /** An open file as a {@link ByteSource}. Close it when done. */
@@ -66,7 +69,12 @@ async function readRange(handle: FileHandle, path: string, size: number, offset:
   try {
     for (let done = 0; done < length; ) {
       const { bytesRead } = await handle.read(out, done, Math.min(length - done, longestRead), offset + done);
-      if (bytesRead === 0) fail("file-damaged", `${path} became shorter while it was read`);
+      if (bytesRead === 0)
+        fail(
+          "file-damaged",
+          `${path} became shorter while it was read`,
+          "run again when nothing writes to it",
+        );
       done += bytesRead;
     }
   } catch (error) {
@@ -91,7 +99,7 @@ export async function readText(path: string): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return fail("file-damaged", `${path} is not UTF-8 text`);
+    return fail("file-damaged", `${path} is not UTF-8 text`, "save it as UTF-8, or fetch it again");
   }
 }
 

@@ -18,7 +18,11 @@ export async function openTensors(path: string): Promise<TensorFiles> {
   if (await pathExists(single)) return openWith(async (open) => openSafetensors(await open(single)));
   const index = join(path, "model.safetensors.index.json");
   if (!(await pathExists(index)))
-    fail("file-missing", `${path} holds no model.safetensors and no index of shards`);
+    fail(
+      "file-missing",
+      `${path} holds no model.safetensors and no index of shards`,
+      "put the weights beside config.json, or fetch the whole model with `conclave pull`",
+    );
   const text = await readText(index);
   return openWith((open) => openShards(text, index, (file) => open(join(path, file))));
 }

@@ -15,7 +15,7 @@ export function parseJson(text: string, name: string): unknown {
   return fail(
     "file-damaged",
     `${name}: line ${line}, column ${column}: ${fault.what}`,
-    "mend or fetch the file again",
+    "correct it there, or fetch the file again",
   );
 }
 

@@ -38,7 +38,8 @@ const dictionary =
 
 /** Reads what {@link encodeNpy} or `numpy.save` wrote; throws file-damaged for anything else. */
 export function decodeNpy(bytes: Uint8Array<ArrayBuffer>, name = "npy"): NpyArray {
-  const damaged = (what: string): never => fail("file-damaged", `${name}: ${what}`);
+  const damaged = (what: string): never =>
+    fail("file-damaged", `${name}: ${what}`, "save it again as float32 or int32 with numpy.save");
   if (bytes.length < 10 || magic.some((byte, i) => bytes[i] !== byte))
     damaged("not a .npy file of version 1.0");
   const start = 10 + new DataView(bytes.buffer, bytes.byteOffset).getUint16(8, true);

@@ -1,7 +1,7 @@
 import { fail } from "../errors.ts";
-import { isPlainDType, storedBytes } from "./dtypes.ts";
+import { isPlainDType, plainDTypes, storedBytes } from "./dtypes.ts";
 import { parseJson } from "./json.ts";
-import type { ByteSource } from "./source.ts";
+import { type ByteSource, fetchAgain } from "./source.ts";
 import { type PlacedTensor, placedStore, type StoredTensor, storeOf, type TensorStore } from "./store.ts";
 
 /**
@@ -19,7 +19,7 @@ const longestHeader = 100_000_000;
  * agree with the offsets; overlaps, holes, bytes left over; a name given twice.
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorStore> {
-  const damaged = (what: string): never => fail("file-damaged", `${source.name}: ${what}`);
+  const damaged = damagedIn(source.name);
   if (source.size < 8) damaged(`a safetensors file has at least 8 bytes, this has ${source.size}`);
   const lengthBytes = await source.read(0, 8);
   const length = Number(new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 8).getBigUint64(0, true));
@@ -36,7 +36,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorStore> 
   );
 }
 
-type Damaged = (what: string) => never;
+type Damaged = (what: string, remedy?: string) => never;
 
 function parseHeader(
   bytes: Uint8Array,
@@ -76,7 +76,11 @@ function parseEntry(name: string, value: unknown, damaged: Damaged): PlacedTenso
     if (!["dtype", "shape", "data_offsets"].includes(key))
       damaged(`tensor ${label} has an unknown field ${JSON.stringify(key)}`);
   }
-  if (!isPlainDType(dtype)) return damaged(`tensor ${label} has the unknown dtype ${JSON.stringify(dtype)}`);
+  if (!isPlainDType(dtype))
+    return damaged(
+      `tensor ${label} has the unknown dtype ${JSON.stringify(dtype)}`,
+      `save it as one of ${plainDTypes.join(", ")}`,
+    );
   if (!isSizes(shape)) return damaged(`tensor ${label}: shape must be a list of whole numbers, 0 or more`);
   if (!isSizes(offsets) || offsets.length !== 2)
     return damaged(`tensor ${label}: data_offsets must be two whole numbers`);
@@ -138,8 +142,8 @@ export function shardsOf(indexText: string, indexName: string): readonly string[
 
 const damagedIn =
   (name: string): Damaged =>
-  (what) =>
-    fail("file-damaged", `${name}: ${what}`);
+  (what, remedy = fetchAgain) =>
+    fail("file-damaged", `${name}: ${what}`, remedy);
 
 function readIndex(
   text: string,

@@ -12,6 +12,9 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
+/** What to do about a file that is cut off or not of its format. */
+export const fetchAgain = "fetch or write the file again";
+
 /** A source over bytes in memory. What it reads is a view, not a copy. */
 export function bytesSource(bytes: Uint8Array<ArrayBuffer>, name = "bytes"): ByteSource {
   return {
@@ -39,5 +42,9 @@ export function blobSource(blob: Blob, name = "blob"): ByteSource {
 /** Throws file-damaged unless [offset, offset + length) lies within `size` bytes. */
 export function checkRange(name: string, size: number, offset: number, length: number): void {
   if (offset >= 0 && length >= 0 && offset + length <= size) return;
-  fail("file-damaged", `${name}: bytes ${offset} to ${offset + length} were asked for, the file has ${size}`);
+  fail(
+    "file-damaged",
+    `${name}: bytes ${offset} to ${offset + length} were asked for, the file has ${size}`,
+    fetchAgain,
+  );
 }

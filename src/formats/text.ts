@@ -59,12 +59,14 @@ export function splitCorpus(documents: readonly Document[], options: SplitOption
       fail(
         "data",
         `the domain ${JSON.stringify(domain)} has ${total} bytes, too few to hold out ${heldOutShare * 100} %`,
+        "give it more text, or join it with another domain: --data name=a name=b",
       );
     }
     train.push(...parts[0]);
     heldOut.push(...parts[1]);
   }
-  if (train.length === 0) fail("data", "there is no text to train on");
+  if (train.length === 0)
+    fail("data", "there is no text to train on", "give --data files or folders that hold UTF-8 text");
   return { train, heldOut };
 }
 

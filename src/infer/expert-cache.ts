@@ -89,6 +89,7 @@ export class ExpertCache {
         fail(
           "usage",
           `an expert cache of ${budget} bytes: one token's ${picks} experts in layer ${router.layer} take ${picks * first.bytes}`,
+          "give it room for those at least; more is faster",
         );
     }
     // What was made before is not among the held.
@@ -235,7 +236,7 @@ function expertsOf({ router, experts }: MoeLayer): readonly Expert[] {
       return fail(
         "kernels",
         `an expert cache: ${name} of layer ${router.layer} is held in memory, not mapped from a file`,
-        "it takes the native kernels, and a model loaded as it is stored",
+        "use the native kernels, and a model loaded as it is stored",
       );
     const each = pieces.length / count;
     for (const [i, piece] of pieces.entries()) own[Math.floor(i / each)]!.push(piece);

@@ -71,7 +71,7 @@ export function checkRequest(model: Decoder, ids: readonly number[], options: Re
     fail(
       "shape",
       `the prompt has ${ids.length} positions; the model has ${maxPositions}`,
-      "give fewer tokens",
+      "pass fewer tokens",
     );
   if (labels && labels.length !== ids.length)
     fail("shape", `${labels.length} labels for a prompt of ${ids.length} tokens`);
@@ -106,7 +106,8 @@ function checkLabels({ routers }: Decoder, labels: readonly string[] | undefined
     if (spec.select.by !== "label") continue;
     const { table } = spec.select;
     const known = Object.keys(table).join(", ");
-    if (!labels) fail("usage", `labels: none are given; block ${layer} routes by ${known}`);
+    if (!labels)
+      fail("usage", `labels: none are given; block ${layer} routes by ${known}`, "pass one label a token");
     const stray = labels.find((label) => !Object.hasOwn(table, label));
     if (stray !== undefined)
       fail("usage", `labels: block ${layer} routes by ${known}, not by ${JSON.stringify(stray)}`);

@@ -4,7 +4,7 @@ import { Random } from "../tensor/index.ts";
 import type { CachedSequence } from "./cache.ts";
 import type { GeneratedToken, RequestOptions } from "./options.ts";
 import { TokenHistory } from "./penalties.ts";
-import { isPlainGreedy, type Sample, sample, takesTotal } from "./sampler.ts";
+import { isPlainGreedy, type Sample, sample, takesTotal, weightsRemedy } from "./sampler.ts";
 import type { StepResult, StepRows } from "./step.ts";
 
 /** What the engine gives a request to live in. */
@@ -166,11 +166,7 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
       return sample(logits_V, this.options, random, this.history, figures);
     }
     if (!Number.isFinite(logProbability))
-      fail(
-        "diverged",
-        "a logit of the model is not a number, or the highest is infinite",
-        "its weights are damaged or it diverged in training",
-      );
+      fail("diverged", "a logit of the model is not a number, or the highest is infinite", weightsRemedy);
     return { id: best.id, logProbability, alternatives: [] };
   }
 

@@ -106,8 +106,11 @@ export function argmax(logits_V: Float32Array): number {
   return best;
 }
 
+/** What to do about logits that are no numbers: the weights are damaged, or training diverged. */
+export const weightsRemedy = "fetch the weights again, or train anew with a lower optimizer.lr (--lr)";
+
 function failDiverged(message: string): never {
-  fail("diverged", message, "its weights are damaged or it diverged in training");
+  fail("diverged", message, weightsRemedy);
 }
 
 /** Logits that are drawn from, the first of the highest, and the sum of their weights where it is known. */

@@ -87,12 +87,16 @@ class MappedStorage implements Storage {
   }
 }
 
+const memoryRemedy = "free memory on this machine, or use a smaller model, batch or context";
+
 function mapError(path: string, bytes: number, error: number): ConclaveError {
   const name = getSystemErrorMap().get(-error);
   if (name?.[0] === "ENOENT")
     return new ConclaveError("file-missing", `mapping ${path}: there is no such file`);
   if (name?.[0] === "EINVAL" && bytes === 0)
-    return new ConclaveError("file-damaged", `mapping ${path}: the file is empty`);
+    return new ConclaveError("file-damaged", `mapping ${path}: the file is empty`, {
+      remedy: "fetch or write the file again",
+    });
   return new ConclaveError("disk", `mapping ${path}: ${name?.[1] ?? `error ${error}`}`);
 }
 
@@ -122,7 +126,7 @@ export async function createNativeKernels(options: NativeOptions = {}): Promise<
     wait(call);
     const { lack } = self;
     self.lack = null;
-    if (lack) fail("memory", `${lack.kernel}: no memory for ${lack.bytes} bytes to work in`);
+    if (lack) fail("memory", `${lack.kernel}: no memory for ${lack.bytes} bytes to work in`, memoryRemedy);
   };
   const view = <T>(buf: Buf, make: (buffer: ArrayBuffer, offset: number) => T): T => {
     const storage = owned(buf.storage);
@@ -207,7 +211,7 @@ function newStorage(addon: Addon, bytes: number): NativeStorage {
   try {
     return new NativeStorage(addon, bytes);
   } catch (cause) {
-    throw new ConclaveError("memory", `alloc: no memory for ${bytes} bytes`, { cause });
+    throw new ConclaveError("memory", `alloc: no memory for ${bytes} bytes`, { remedy: memoryRemedy, cause });
   }
 }
 
@@ -241,14 +245,22 @@ function chooseIsa(isas: readonly { name: string; runs: boolean }[], wanted: str
   if (place >= 0) return place;
   const built = isas.map((isa) => isa.name);
   const runnable = isas.filter((isa) => isa.runs).map((isa) => isa.name);
+  if (wanted === undefined)
+    return fail(
+      "kernels",
+      `the native kernels were built for ${built.join(", ")}, none of which this machine runs`,
+      "run `npm run build` on this machine",
+    );
+  if (built.includes(wanted))
+    return fail(
+      "kernels",
+      `this machine has no ${wanted}; it runs ${runnable.join(", ") || "none that was built"}`,
+      "name one of those with CONCLAVE_ISA, or leave it unset for the best",
+    );
   return fail(
     "kernels",
-    wanted === undefined
-      ? `the native kernels were built for ${built.join(", ")}, none of which this machine runs`
-      : built.includes(wanted)
-        ? `this machine has no ${wanted}; it runs ${runnable.join(", ")}`
-        : `the native kernels were built for ${built.join(", ")}, not for "${wanted}"`,
-    "npm run build compiles every instruction set, npm start only this machine's best",
+    `the native kernels were built for ${built.join(", ")}, not for "${wanted}"`,
+    "leave CONCLAVE_ISA unset, or run `npm run build`, which compiles every instruction set",
   );
 }
 

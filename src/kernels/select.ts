@@ -63,7 +63,11 @@ export async function selectKernels(
     }
   }
   if (kernels === undefined)
-    return fail("kernels", attempts.map((a) => `${a.kernels}: ${a.reason}`).join("; "));
+    return fail(
+      "kernels",
+      attempts.map((a) => `${a.kernels}: ${a.reason}`).join("; "),
+      "ask for no kernels (--kernels, CONCLAVE_KERNELS) to use the fastest that load",
+    );
   return { kernels, report: { kernels: kernels.name, isa: kernels.isa, threads: kernels.threads, attempts } };
 }
 
@@ -106,6 +110,7 @@ function wishOf(options: SelectOptions): Wish {
     return fail(
       "usage",
       `the reference kernels have no instruction sets; "${isa}" (CONCLAVE_ISA) was asked for`,
+      "leave CONCLAVE_ISA unset",
     );
   // An instruction set names its implementation.
   return {

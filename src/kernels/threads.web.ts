@@ -11,7 +11,7 @@ export interface NativeOptions {
 
 /** @throws ConclaveError "kernels" always: a browser loads no native code. */
 export async function createNativeKernels(_options: NativeOptions = {}): Promise<Kernels> {
-  return fail("kernels", "native kernels need Node; this is a browser");
+  return fail("kernels", "native kernels need Node; this is a browser", 'ask for "wasm" kernels');
 }
 
 export function nativeIsas(): { name: string; runs: boolean }[] {

@@ -52,11 +52,18 @@ class WasmStorage implements Storage {
  */
 export async function createWasmKernels(options: WasmOptions = {}): Promise<Kernels> {
   const isa =
-    options.isa ?? wasmIsas()[0] ?? fail("kernels", "this JavaScript engine has no WebAssembly SIMD");
+    options.isa ??
+    wasmIsas()[0] ??
+    fail(
+      "kernels",
+      "this JavaScript engine has no WebAssembly SIMD",
+      "use a newer one: every browser since 2023 has it",
+    );
   if (!wasmIsas().includes(isa)) {
     return fail(
       "kernels",
       `this JavaScript engine runs no wasm "${isa}"; it runs ${wasmIsas().join(", ") || "none"}`,
+      "name one of those with CONCLAVE_ISA, or leave it unset for the best",
     );
   }
   const threads = whyNoThreads() === null ? (options.threads ?? defaultThreads()) : 1;
@@ -176,7 +183,11 @@ function newMemory(): WebAssembly.Memory {
       // Ask for less, then give up below.
     }
   }
-  return fail("kernels", "this JavaScript engine gives WebAssembly no shared memory");
+  return fail(
+    "kernels",
+    "this JavaScript engine gives WebAssembly no shared memory",
+    "free memory; in a browser close other pages",
+  );
 }
 
 /** Grows to at least `bytes`, by a quarter where that is more. */
@@ -195,6 +206,7 @@ function growTo(memory: WebAssembly.Memory, bytes: number): void {
   throw new ConclaveError(
     "memory",
     `alloc: WebAssembly memory cannot grow from ${now * pageBytes} to ${bytes} bytes`,
+    { remedy: "use a smaller model, batch or context, or the native kernels, which are not held to 4 GiB" },
   );
 }
 

@@ -178,10 +178,12 @@ function planReading(model: Decoder, layout: FileLayout, store: TensorStore): Pl
   if (unread.size > 0) {
     const [first] = unread;
     const others = unread.size > 1 ? ` and ${unread.size - 1} more` : "";
-    fail("model", `the weights hold ${first}${others}, which the model has no place for`);
+    fail("model", `the weights hold ${first}${others}, which the model has no place for`, otherModel);
   }
   return plan;
 }
+
+const otherModel = "check that config.json and the weights are of the same model, and complete";
 
 /** A second copy of a tied embedding, the angles of the rotary embedding that old files carry, and what the model leaves out. */
 function isRedundant(file: string, model: Decoder): boolean {
@@ -193,12 +195,21 @@ function isRedundant(file: string, model: Decoder): boolean {
 function checkPart(part: PlacedPart, name: string, store: TensorStore): void {
   for (const [i, { file, shape }] of runsOf(part).entries()) {
     const stored =
-      store.tensors.get(file) ?? fail("model", `the weights have no tensor ${file} (for ${name})`);
+      store.tensors.get(file) ??
+      fail("model", `the weights have no tensor ${file} (for ${name})`, otherModel);
     if (stored.shape.length !== shape.length || stored.shape.some((size, axis) => size !== shape[axis]))
-      fail("model", `the tensor ${file} has shape ${show(stored.shape)}; its config makes it ${show(shape)}`);
+      fail(
+        "model",
+        `the tensor ${file} has shape ${show(stored.shape)}; its config makes it ${show(shape)}`,
+        otherModel,
+      );
     const readable = part.transform?.dtypes[i] ?? plainDTypes;
     if (!readable.includes(stored.dtype) && (part.transform || !weightDType(stored.dtype)))
-      fail("model", `the tensor ${file} is stored as ${stored.dtype}; ${listed(readable)} can be read`);
+      fail(
+        "model",
+        `the tensor ${file} is stored as ${stored.dtype}; ${listed(readable)} can be read`,
+        `use a file that holds it as ${listed(readable)}`,
+      );
   }
 }
 

@@ -230,7 +230,7 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   private checkEnd(end: number): void {
     const { maxPositions } = this.config;
     if (end > maxPositions)
-      fail("shape", `forward: ${end} positions; the model has ${maxPositions}`, "give fewer tokens");
+      fail("shape", `forward: ${end} positions; the model has ${maxPositions}`, "pass fewer tokens");
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import type { LossSpec, RoutingSpec } from "../moe/index.ts";
+import type { LossSpec, RoutingSpec, SpecSource } from "../moe/index.ts";
 import { LatentAttention, type Rotary, SwigluMlp, yarnMagnitude } from "../nn/index.ts";
 import { PreNormBlock, swigluMixture } from "./block.ts";
 import { type DecoderConfig, residualStd } from "./decoder.ts";
@@ -20,7 +20,7 @@ import {
   mlpParts,
   part,
 } from "./layout.ts";
-import { checkPicks } from "./moe-config.ts";
+import { specSource } from "./moe-config.ts";
 import { ropeParametersOf } from "./rope-config.ts";
 
 /** headDim is the part of a head that turns with the position. */
@@ -125,6 +125,12 @@ export const deepseekKeys: { readonly [Key in keyof DeepseekJson]: z.ZodType<Dee
   topk_group: size.nullable().default(null),
 };
 
+/** The keys that say the routing, for errors. */
+export function deepseekSource(source: string): SpecSource {
+  const groups = { "groups.count": "n_group", "groups.keep": "topk_group", "groups.score": "n_group" };
+  return specSource(source, "n_routed_experts", { ...groups, scale: "routed_scaling_factor" });
+}
+
 /** Keys for training, and where DeepSeek's own code is found. */
 export const deepseekUnused: readonly string[] = [
   "auto_map",
@@ -145,7 +151,6 @@ export function readDeepseek(
   source: string,
 ): DeepseekConfig {
   const { qk_nope_head_dim: plainDim, qk_rope_head_dim: turned, qk_head_dim: both } = json;
-  checkPicks(json.num_experts_per_tok, json.n_routed_experts, source, "n_routed_experts");
   if (both !== undefined && both !== plainDim + turned)
     fail(
       "config",

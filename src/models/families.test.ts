@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { parseRoutingSpec } from "../moe/index.ts";
 import { parameterCounts } from "./counts.ts";
 import { readOlmoe, writeOlmoe } from "./families/olmoe.ts";
-import { describeConfig } from "./families.ts";
+import { describeConfig, families } from "./families.ts";
+import { familyNames } from "./family-names.ts";
 import { configText } from "./hf-config.ts";
 
 type Json = Record<string, unknown>;
@@ -86,4 +87,8 @@ test("windows stand in the layers that transformers gives them", () => {
   expect(windows("qwen2.5-0.5b", sliding)).toEqual([0, 0, 0, 100, 100]);
   expect(windows("qwen1.5-moe-a2.7b", sliding)).toEqual([100, 0, 100, 0, 0]);
   expect(windows("qwen2.5-0.5b", { sliding_window: 100, max_window_layers: 3 })).toEqual([0, 0, 0, 0, 0]);
+});
+
+test("the names that the command lists are those of the families", () => {
+  expect(Object.keys(families)).toEqual(familyNames);
 });

@@ -33,6 +33,7 @@ export function withScales(part: PlacedPart, store: TensorStore): PlacedPart {
     fail(
       "model",
       `the tensor ${file} ${show(shape)} is stored as F8_E4M3; only whole matrices can be read from that`,
+      "use the model's BF16 weights",
     );
   return { ...part, transform: blockScaled(file, shape[0], shape[1]) };
 }

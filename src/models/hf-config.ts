@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import { firstIssue } from "../moe/index.ts";
+import { firstFault, firstIssue } from "../moe/index.ts";
 import type { DecoderConfig } from "./decoder.ts";
 import { type Fp8Json, fp8Schema } from "./fp8.ts";
 import { type RopeJson, readRope, ropeKeys, writeRope } from "./rope-config.ts";
@@ -95,7 +95,12 @@ export function parseConfig<T>(
   const known = Object.fromEntries(Object.entries(json).filter(([key]) => !passed.has(key)));
   const result = schema.safeParse(known);
   if (result.success) return result.data;
-  return fail("config", `${source}: ${firstIssue(result.error)}`);
+  const { isUnknown } = firstFault(result.error);
+  return fail(
+    "config",
+    `${source}: ${firstIssue(result.error)}`,
+    isUnknown ? "if it changes nothing that the model computes, delete it from the file" : undefined,
+  );
 }
 
 /** A list with an entry for each layer, where there is one. Errors: "config". */

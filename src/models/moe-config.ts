@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { fail } from "../errors.ts";
-import { parseRoutingSpec, picksOf, type RoutingSpec } from "../moe/index.ts";
+import { parseRoutingSpec, picksOf, type RoutingSpec, type SpecSource } from "../moe/index.ts";
 import { size } from "./hf-config.ts";
 
 export interface MixtureConfig {
@@ -25,13 +25,22 @@ export interface SparseConfig extends MixtureConfig {
 }
 
 /** Softmax over all experts, then the K likeliest, their weights as they are or divided by their sum. */
-function topkRouting(experts: number, k: number, normalise: boolean): RoutingSpec {
-  return parseRoutingSpec({ experts, select: { by: "token", k }, normalise });
+function topkRouting(experts: number, k: number, normalise: boolean, from?: SpecSource): RoutingSpec {
+  return parseRoutingSpec({ experts, select: { by: "token", k }, normalise }, from);
+}
+
+/** Names `source` and its keys in errors of a routing spec made from them; `experts` is its key for E. */
+export function specSource(
+  source: string,
+  experts: string,
+  others: Readonly<Record<string, string>> = {},
+): SpecSource {
+  return { source, keys: { experts, "select.k": "num_experts_per_tok", ...others } };
 }
 
 /** The K highest logits, then softmax over them alone. */
-export function softmaxOfTopK(experts: number, k: number): RoutingSpec {
-  return parseRoutingSpec({ experts, select: { by: "token", k }, order: "select-then-score" });
+export function softmaxOfTopK(experts: number, k: number, from?: SpecSource): RoutingSpec {
+  return parseRoutingSpec({ experts, select: { by: "token", k }, order: "select-then-score" }, from);
 }
 
 /**
@@ -105,13 +114,7 @@ export function readSparse(json: SparseJson, experts: number, layers: number, so
 
 /** {@link topkRouting}, checked. Errors: "config". */
 export function readTopK(k: number, experts: number, normalise: boolean, source: string): RoutingSpec {
-  checkPicks(k, experts, source);
-  return topkRouting(experts, k, normalise);
-}
-
-/** Errors: "config". */
-export function checkPicks(k: number, experts: number, source: string, key = "num_experts"): void {
-  if (k > experts) fail("config", `${source}: num_experts_per_tok: ${k} is more than ${key} (${experts})`);
+  return topkRouting(experts, k, normalise, specSource(source, "num_experts"));
 }
 
 /** The keys of {@link readSparse}, dense layers named one by one. */

@@ -51,7 +51,14 @@ export {
   type TokenRoute,
 } from "./route.ts";
 export { type RouteOptions, Router, type RouterOptions } from "./router.ts";
-export { type Fault, firstFault, firstIssue, parseRoutingSpec, routingSpecSchema } from "./schema.ts";
+export {
+  type Fault,
+  firstFault,
+  firstIssue,
+  parseRoutingSpec,
+  routingSpecSchema,
+  type SpecSource,
+} from "./schema.ts";
 export { SharedExpert, type SharedExpertOptions } from "./shared.ts";
 export {
   type SimulatedChoice,

@@ -110,7 +110,11 @@ export function lossOf(
     case "orthogonality":
       return rows
         ? orthogonalityLoss(rows)
-        : fail("state", "losses: orthogonality: the gate's rows were not given");
+        : fail(
+            "state",
+            "losses: orthogonality: the gate's rows were not given",
+            "pass them, or leave the loss out",
+          );
   }
 }
 

@@ -129,10 +129,34 @@ export const routingSpecSchema: z.ZodType<RoutingSpec> = z
     return spec;
   });
 
-/** Reads a spec from parsed JSON. Throws a one-line {@link ConclaveError} with code "spec" that names the key. */
-export function parseRoutingSpec(json: unknown): RoutingSpec {
+/** A configuration that says in keys of its own what a routing spec says, such as a published model's config.json. */
+export interface SpecSource {
+  /** What errors call it. */
+  readonly source: string;
+  /** Its key for each of the spec's fields: "groups.count" is "n_group". */
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads a spec from parsed JSON. Throws a one-line {@link ConclaveError} that names the key: with code "spec", or "config" where the spec
+ * was made `from` a configuration, whose key is named then.
+ */
+export function parseRoutingSpec(json: unknown, from?: SpecSource): RoutingSpec {
   const result = routingSpecSchema.safeParse(json);
-  return result.success ? result.data : fail("spec", `routing spec: ${firstIssue(result.error)}`);
+  if (result.success) return result.data;
+  if (!from) {
+    const { isUnknown } = firstFault(result.error);
+    return fail(
+      "spec",
+      `routing spec: ${firstIssue(result.error)}`,
+      isUnknown ? "docs/routing.md lists the fields" : undefined,
+    );
+  }
+  const { path, what } = firstFault(result.error);
+  const field = path.join(".");
+  // What is wrong may name another field, with its value after it: "is more than experts (8)".
+  const said = what.replaceAll(/([\w.]+)(?= \()/g, (name) => from.keys[name] ?? name);
+  return fail("config", `${from.source}: ${from.keys[field] ?? field}: ${said}`);
 }
 
 /** "select.k: 9 is more than experts (8)": the first thing wrong, after the key it is about. */
@@ -148,6 +172,8 @@ export interface Fault {
   /** Keys whose values it does not fit. */
   readonly others: readonly (readonly string[])[];
   readonly what: string;
+  /** The key is not known. */
+  readonly isUnknown: boolean;
 }
 
 /** The first thing wrong and the key it is about. */
@@ -156,9 +182,10 @@ export function firstFault(error: z.ZodError): Fault {
   const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0];
   const path = issue.path.map(String);
   if (issue.code === "unrecognized_keys")
-    return { path: [...path, issue.keys[0]], others: [], what: "unknown key" };
+    return { path: [...path, issue.keys[0]], others: [], what: "unknown key", isUnknown: true };
   const others = issue.code === "custom" ? ((issue.params?.others ?? []) as string[][]) : [];
-  return { path, others, what: issue.message.replace(/^Invalid input: /, "") };
+  const what = issue.message.replace(/^Invalid input: /, "");
+  return { path, others, what: what.endsWith("received undefined") ? "missing" : what, isUnknown: false };
 }
 
 type Refuse = (path: string, message: string) => void;

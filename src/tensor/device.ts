@@ -59,7 +59,12 @@ export class Device {
   /** A file as a block. Errors: "kernels" where the kernels cannot map files, else those of reading it. */
   map(path: string): Block {
     const { mapping, name } = this.kernels;
-    if (mapping === null) return fail("kernels", `the ${name} kernels cannot map ${path} as memory`);
+    if (mapping === null)
+      return fail(
+        "kernels",
+        `the ${name} kernels cannot map ${path} as memory`,
+        "use the native kernels, or read the file",
+      );
     const storage = mapping.map(path);
     const bytes = storage.byteLength;
     this.memory.mapped += bytes;
@@ -114,7 +119,7 @@ export class Device {
    * be it one of the results.
    */
   record<T>(body: () => T): { readonly result: T; readonly replay: Replay | null } {
-    if (this.recording) fail("state", "record: another recording is under way");
+    if (this.recording) fail("state", "record: another recording is under way", "end it first");
     const replay = new Replay((ended) => {
       this.replays.delete(ended);
       ended.pool.empty((size, storage) => this.put(size, storage));

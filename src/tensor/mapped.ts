@@ -29,6 +29,7 @@ export class MappedFile {
       fail(
         "file-damaged",
         `${this.path}: ${dtype} ${show(shape)} should end at byte ${end}, the file has ${this.block.bytes}`,
+        "fetch or write the file again",
       );
     this.block.references++;
     return new Tensor(this.device, this.block, offset, shape, dtype);

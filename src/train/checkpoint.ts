@@ -73,7 +73,11 @@ export async function loadCheckpoint(folder: string, optimizer: AdamW): Promise<
   const path = checkpointPath(folder, step);
   const parsed = progressSchema.safeParse(await readJson(`${path}/state.json`));
   if (!parsed.success || parsed.data.step !== step)
-    fail("checkpoint", `${path}/state.json is not a state of this format`);
+    fail(
+      "checkpoint",
+      `${path}/state.json is not a state of this format`,
+      "start a new run, or delete this checkpoint to go on from the one before",
+    );
   const store = await openTensors(`${path}/arena.safetensors`);
   try {
     for (const [name, tensor] of Object.entries(tensorsOf(optimizer))) await fill(path, name, tensor, store);
@@ -99,7 +103,11 @@ async function fill(path: string, name: string, tensor: Tensor, store: TensorSto
   const stored = store.tensors.get(name);
   if (stored?.dtype !== "F32" || stored.shape.length !== 1 || stored.shape[0] !== tensor.size) {
     const found = stored ? `${stored.dtype} [${stored.shape}]` : "nothing";
-    fail("checkpoint", `${path}: ${name} should be F32 [${tensor.size}], the file holds ${found}`);
+    fail(
+      "checkpoint",
+      `${path}: ${name} should be F32 [${tensor.size}], the file holds ${found}`,
+      "start a new run, or delete this checkpoint to go on from the one before",
+    );
   }
   const bytes = await store.read(name);
   tensor.write(new Float32Array(bytes.slice().buffer));

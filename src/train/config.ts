@@ -228,7 +228,12 @@ export function resolveConfig(sources: ConfigSources = {}): TrainConfig {
       `preset ${JSON.stringify(preset)} is not known; there are ${Object.keys(presets).join(", ")}`,
     );
   }
-  if (file && !isObject(file.json)) fail("config", `${file.path}: the file holds no JSON object`);
+  if (file && !isObject(file.json))
+    fail(
+      "config",
+      `${file.path}: the file holds no JSON object`,
+      "docs/training.md lists the keys that it can hold",
+    );
   const fromFile = (file?.json ?? {}) as Json;
   const given = merge(fromFile, overrides, []);
   const merged = merge(merge(presets[preset], fromFile, []), overrides, []);
@@ -269,8 +274,12 @@ export function parseConfig(json: unknown, source: string): TrainConfig {
 function parse(json: unknown, nameOf: (paths: readonly (readonly string[])[]) => string): TrainConfig {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const { path, others, what } = firstFault(result.error);
-  return fail("config", `${nameOf([path, ...others])}: ${path.join(".") || "the configuration"}: ${what}`);
+  const { path, others, what, isUnknown } = firstFault(result.error);
+  return fail(
+    "config",
+    `${nameOf([path, ...others])}: ${path.join(".") || "the configuration"}: ${what}`,
+    isUnknown ? "docs/training.md lists the keys" : undefined,
+  );
 }
 
 /** Objects are merged key by key, all else (and each part of a routing spec) is replaced. */

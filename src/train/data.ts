@@ -66,6 +66,7 @@ export function checkLabels(
     fail(
       "config",
       `${from(source)}model.routing.select.table: no entry for the domain ${JSON.stringify(stranger.domain)}`,
+      "list the experts of each domain there, or name the domains as the table does: --data name=path",
     );
 }
 
@@ -80,10 +81,18 @@ export function checkPriority(
   const domains = texts.map(({ domain }) => domain);
   const missing = domains.find((domain) => !named.includes(domain));
   if (missing !== undefined)
-    fail("config", `${from(source)}data.priority: no number for the domain ${JSON.stringify(missing)}`);
+    fail(
+      "config",
+      `${from(source)}data.priority: no number for the domain ${JSON.stringify(missing)}`,
+      "give one for each domain, or none",
+    );
   const stray = named.find((name) => !domains.includes(name));
   if (stray !== undefined)
-    fail("config", `${from(source)}data.priority: there is no domain ${JSON.stringify(stray)}`);
+    fail(
+      "config",
+      `${from(source)}data.priority: there is no domain ${JSON.stringify(stray)}`,
+      `the domains are ${domains.join(", ")}`,
+    );
 }
 
 function from(source: string | undefined): string {
@@ -115,6 +124,7 @@ export function checkIds({ train, heldOut }: TokenCorpus, vocabulary: number): v
       fail(
         "data",
         `the text of ${JSON.stringify(domain)} holds the id ${stray}; the model knows the ids 0 to ${vocabulary - 1}`,
+        "encode the text with the model's own tokenizer",
       );
   }
 }

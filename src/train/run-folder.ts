@@ -105,10 +105,18 @@ async function readManifest(path: string): Promise<{ config: TrainConfig; finger
     json = await readJson(file);
   } catch (cause) {
     if (!(cause instanceof ConclaveError) || cause.code !== "file-missing") throw cause;
-    throw new ConclaveError("checkpoint", `${path} holds no run: there is no ${file}`, { cause });
+    throw new ConclaveError("checkpoint", `${path} holds no run: there is no ${file}`, {
+      remedy: "give the folder that the run was started in, which conclave train printed",
+      cause,
+    });
   }
   const parsed = manifestSchema.safeParse(json);
-  if (!parsed.success) return fail("checkpoint", `${file} is not a run of this format`);
+  if (!parsed.success)
+    return fail(
+      "checkpoint",
+      `${file} is not a run of this format`,
+      "start a new run; the model in the folder can still be used",
+    );
   return { config: parseConfig(parsed.data.config, file), fingerprint: parsed.data.fingerprint };
 }
 

@@ -42,7 +42,7 @@ async function loadedBy(...args: string[]): Promise<string[]> {
 
 /** The definitions of the verbs and what they print with; the code that does the work is not among them. */
 const light = [
-  /^dist\/cli\/(main|output|options|sampling-flags|chat-help|version)\.js$/,
+  /^dist\/cli\/(main|output|options|sampling-flags|chat-help|usage|version)\.js$/,
   /^dist\/cli\/commands\/[\w-]+\.js$/,
   /^dist\/cli\/bench\/(arguments|train-models)\.js$/,
   /^dist\/(errors|package|train\/presets|models\/published|models\/family-names)\.js$/,

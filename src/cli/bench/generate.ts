@@ -94,7 +94,11 @@ export async function runBench(argument: string, flags: GenerateFlags, command: 
 function checkLength({ config: { maxPositions } }: Decoder, { promptTokens, tokens }: GenerateFlags): void {
   const last = promptTokens + tokens - 1; // the last token is not read
   if (last > maxPositions)
-    fail("usage", `--prompt-tokens and --tokens take ${last} positions; the model has ${maxPositions}`);
+    fail(
+      "usage",
+      `--prompt-tokens and --tokens take ${last} positions; the model has ${maxPositions}`,
+      "lower one of them",
+    );
 }
 
 /** Of products with weights: every token passes the active ones, the last of the prompt the head too. */

@@ -30,7 +30,8 @@ function moeBench(): Command {
 
 function collectMoeShape(text: string, before: readonly MoeShape[] = []): MoeShape[] {
   const [D, F, E, K, T] = numbers("--shape", ["D", "F", "E", "K", "T"])(text);
-  if (K > E) fail("usage", `--shape ${text}: K (${K}) is above E (${E})`);
+  if (K > E)
+    fail("usage", `--shape ${text}: K (${K}) is above E (${E})`, "a token picks at most all experts");
   return [...before, { D, F, E, K, T }];
 }
 

@@ -1,7 +1,7 @@
 import type { ByteSource } from "../source.ts";
 
 /** Says what is wrong with a file. */
-export type Damaged = (what: string) => never;
+export type Damaged = (what: string, remedy?: string) => never;
 
 /** Thrown where the bytes read so far end; the file goes on. */
 class ShortOfBytes extends Error {

@@ -187,6 +187,10 @@ export class GgufMetadata {
   }
 
   private refuse(key: string, kind: string): never {
-    return fail("model", `${this.source}: the metadata key ${key} is not ${kind}`);
+    return fail(
+      "model",
+      `${this.source}: the metadata key ${key} is not ${kind}`,
+      "fetch or convert the file again",
+    );
   }
 }

@@ -5,7 +5,7 @@
  */
 import { fail } from "../../errors.ts";
 import { type StoredDType, storedBytes } from "../dtypes.ts";
-import type { ByteSource } from "../source.ts";
+import { type ByteSource, fetchAgain } from "../source.ts";
 import { type PlacedTensor, placedStore, type TensorStore } from "../store.ts";
 import { type Cursor, type Damaged, HeaderReader } from "./cursor.ts";
 import { GgufMetadata, type GgufValue, readTyped } from "./metadata.ts";
@@ -28,7 +28,8 @@ const leastTensor = 8 + 4 + 4 + 8;
  * where a tensor is of a type that ggml has and Conclave does not read.
  */
 export async function openGguf(source: ByteSource): Promise<GgufStore> {
-  const damaged: Damaged = (what) => fail("file-damaged", `${source.name}: ${what}`);
+  const damaged: Damaged = (what, remedy = fetchAgain) =>
+    fail("file-damaged", `${source.name}: ${what}`, remedy);
   const header = new HeaderReader(source, damaged);
   const version = await header.take((cursor) => readVersion(cursor, damaged));
   const counts = await header.take((cursor) => ({
@@ -70,8 +71,15 @@ function readVersion(cursor: Cursor, damaged: Damaged): number {
     damaged(`the file begins with ${JSON.stringify(found)}, not with "GGUF"; is this a GGUF file?`);
   const version = cursor.u32("the version");
   if (version !== 0 && (version & 0xffff) === 0)
-    damaged("this is a big-endian GGUF file; convert it to little-endian with gguf_convert_endian.py");
-  if (version !== 2 && version !== 3) damaged(`this is version ${version} of GGUF; 2 and 3 can be read`);
+    damaged(
+      "this is a big-endian GGUF file",
+      "convert it to little-endian with llama.cpp's gguf_convert_endian.py",
+    );
+  if (version !== 2 && version !== 3)
+    damaged(
+      `this is version ${version} of GGUF; 2 and 3 can be read`,
+      "convert the model anew with a present llama.cpp",
+    );
   return version;
 }
 
@@ -93,7 +101,12 @@ function readTensor(cursor: Cursor, index: number, source: string, damaged: Dama
 function dtypeOf(id: number, label: string, source: string, damaged: Damaged): StoredDType {
   const dtype = tensorTypes.get(id);
   if (dtype) return dtype;
-  const known = unreadTypes.get(id) ?? damaged(`${label} has the unknown type ${id}`);
+  const known =
+    unreadTypes.get(id) ??
+    damaged(
+      `${label} has the unknown type ${id}`,
+      `use a file in one of ${[...tensorTypes.values()].join(", ")}`,
+    );
   return fail(
     "dtype",
     `${source}: ${label} is stored as ${known}, which cannot be read`,

@@ -28,7 +28,11 @@ export async function openGgufParts(
     const name = partName(stem, part, count, ending);
     const store = await openGguf(await open(name));
     if (store.gguf.number("split.no") !== part || store.gguf.number("split.count") !== count)
-      fail("file-damaged", `${name} does not say that it is part ${part + 1} of ${count}`);
+      fail(
+        "file-damaged",
+        `${name} does not say that it is part ${part + 1} of ${count}`,
+        "fetch that part again",
+      );
     parts.push([name, store]);
   }
   return join(first.name, head, parts);
@@ -56,6 +60,7 @@ function stemOf(
     fail(
       "file-damaged",
       `${source} is one of ${count} parts; its name should end in ${partName("", part, count)}`,
+      "give the parts back the names that they were published with",
     );
   const [, stem, , , ending] = match! as unknown as [string, string, string, string, string];
   if (part !== 0)
@@ -73,13 +78,21 @@ function join(source: string, head: GgufStore, parts: readonly [name: string, Gg
   for (const [file, store] of parts) {
     for (const [name, tensor] of store.tensors) {
       if (home.has(name))
-        fail("file-damaged", `${file}: the tensor ${JSON.stringify(name)} is in another part too`);
+        fail(
+          "file-damaged",
+          `${file}: the tensor ${JSON.stringify(name)} is in another part too`,
+          "fetch all parts again, of one version",
+        );
       tensors.set(name, tensor);
       home.set(name, store);
     }
   }
   const promised = head.gguf.number("split.tensors.count");
   if (promised !== undefined && promised !== tensors.size)
-    fail("file-damaged", `${source}: the parts hold ${tensors.size} tensors, the first says ${promised}`);
+    fail(
+      "file-damaged",
+      `${source}: the parts hold ${tensors.size} tensors, the first says ${promised}`,
+      "fetch all parts again, of one version",
+    );
   return { ...head, tensors, read: (name, begin, end) => storeOf(home, name).read(name, begin, end) };
 }

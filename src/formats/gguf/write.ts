@@ -79,7 +79,7 @@ function headerOf(
 
 function typeNumber(name: string, dtype: StoredDType): number {
   for (const [number, type] of tensorTypes) if (type === dtype) return number;
-  return fail("dtype", `${name}: a GGUF file cannot hold ${dtype}`);
+  return fail("dtype", `${name}: a GGUF file cannot hold ${dtype}`, "write a safetensors file");
 }
 
 /** A whole GGUF file in memory, for small ones. */

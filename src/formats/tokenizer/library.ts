@@ -30,7 +30,10 @@ export class LibraryTokenizer implements Tokenizer {
     try {
       this.library = new Library(tokenizerJson, configJson);
     } catch (error) {
-      throw new ConclaveError("tokenizer", `${options.name}: ${(error as Error).message}`, { cause: error });
+      throw new ConclaveError("tokenizer", `${options.name}: ${(error as Error).message}`, {
+        remedy: "give token ids with --ids, or fetch the file again",
+        cause: error,
+      });
     }
     const surfaces: string[] = [];
     for (const [surface, id] of this.library.get_vocab()) surfaces[id] = surface;
@@ -47,7 +50,11 @@ export class LibraryTokenizer implements Tokenizer {
     if (text === "" && !addSpecial) return new Int32Array(0);
     const { ids } = this.library.encode(text, { add_special_tokens: addSpecial });
     if (ids.includes(undefined as never))
-      fail("tokenizer", `${this.options.name} has no token for a part of the text`);
+      fail(
+        "tokenizer",
+        `${this.options.name} has no token for a part of the text`,
+        "leave out characters that are rare in the model's languages, or give token ids with --ids",
+      );
     return Int32Array.from(ids);
   }
 

@@ -30,7 +30,11 @@ export function readTokenizer(files: TokenizerFiles, name = "tokenizer.json"): T
   const config = configSchema.safeParse(parseJson(files.config, configName));
   if (!config.success) return fail("tokenizer", `${configName}: ${config.error.issues[0]?.message}`);
   if (typeof json !== "object" || json === null || !("model" in json)) {
-    fail("tokenizer", `${name} holds no tokenizer: it has no field "model"`);
+    fail(
+      "tokenizer",
+      `${name} holds no tokenizer: it has no field "model"`,
+      "fetch the tokenizer.json that the model was published with",
+    );
   }
   const own = byteBpeSchema.safeParse(json);
   const splitter = own.success ? splitterOf(own.data) : undefined;
@@ -70,7 +74,8 @@ function splitterFor(pattern: string): Splitter {
 }
 
 function byteBpe(json: ByteBpeJson, config: TokenizerConfigJson, split: Splitter, name: string): Tokenizer {
-  const damaged = (what: string): never => fail("tokenizer", `${name}: ${what}`);
+  const damaged = (what: string): never =>
+    fail("tokenizer", `${name}: ${what}`, "fetch the tokenizer.json that the model was published with");
   const ids = new Map(Object.entries(json.model.vocab));
   const added = new Map(json.added_tokens.map(({ content, id }) => [content, id]));
   const encoder = new TextEncoder();
@@ -165,7 +170,10 @@ function throughLibrary(json: object, config: TokenizerConfigJson, name: string)
       added.set(content, id);
     }
   } catch (error) {
-    throw new ConclaveError("tokenizer", `${name}: its vocabulary is not of the format`, { cause: error });
+    throw new ConclaveError("tokenizer", `${name}: its vocabulary is not of the format`, {
+      remedy: "fetch the tokenizer.json that the model was published with",
+      cause: error,
+    });
   }
   return new LibraryTokenizer(whole, config, {
     name,

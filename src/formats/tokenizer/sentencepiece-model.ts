@@ -43,6 +43,7 @@ export function sentencePieceMetadata(files: SentencePieceFiles, name: string): 
       fail(
         "tokenizer",
         `${name}: the added token ${JSON.stringify(text)} has the id ${id}, after ${tokens.length - 1}`,
+        "fetch the tokenizer's files again, all of one version",
       );
     if (id < pieces.length) continue; // said a second time
     tokens[id] = text;
@@ -132,7 +133,7 @@ function addedTokens(
   added: string | undefined,
 ): [number, { text: string; special: boolean }][] {
   const old = z.record(z.string(), z.int()).safeParse(parseJson(added ?? "{}", "added_tokens.json"));
-  if (!old.success) fail("tokenizer", "added_tokens.json does not hold ids by text");
+  if (!old.success) fail("tokenizer", "added_tokens.json does not hold ids by text", "fetch the file again");
   const found = new Map(Object.entries(old.data).map(([text, id]) => [id, { text, special: true }]));
   for (const [id, { content, special = false }] of Object.entries(config.added_tokens_decoder ?? {}))
     found.set(Number(id), { text: content, special });

@@ -61,7 +61,11 @@ export class SentencePieceTokenizer implements Tokenizer {
       if (kind === pieceKinds.byte)
         this.idOfByte[
           byteOf(piece) ??
-            fail("tokenizer", `${parts.name}: the byte token ${id} reads ${JSON.stringify(piece)}`)
+            fail(
+              "tokenizer",
+              `${parts.name}: the byte token ${id} reads ${JSON.stringify(piece)}`,
+              "fetch the file again",
+            )
         ] = id;
       if (kind === pieceKinds.unknown) this.unknownId ??= id;
       if (

@@ -37,7 +37,12 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeModel
     );
   }
   const words = countWords(texts, specialTokens.length);
-  if (words.length === 0) fail("data", "there is no text to learn a vocabulary from");
+  if (words.length === 0)
+    fail(
+      "data",
+      "there is no text to learn a vocabulary from",
+      "give --data files or folders that hold UTF-8 text",
+    );
   const pairs = new PairCounts(words, vocabSize);
   const merges: [number, number][] = [];
   while (base + merges.length < vocabSize) {

@@ -17,7 +17,11 @@ function inverse(d: number): number {
 export function putHalf(out: Uint8Array, at: number, value: number): void {
   const bits = toHalf(value);
   if ((bits & 0x7fff) >= 0x7c00)
-    fail("dtype", "blocks: the values are too large, f16 cannot hold their scale");
+    fail(
+      "dtype",
+      "blocks: the values are too large, f16 cannot hold their scale",
+      "store the tensor as BF16 or F32",
+    );
   out[at] = bits & 255;
   out[at + 1] = bits >>> 8;
 }

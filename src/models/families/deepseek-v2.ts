@@ -4,7 +4,14 @@
  */
 import { z } from "zod";
 import { fail } from "../../errors.ts";
-import { type LossSpec, noLosses, parseRoutingSpec, picksOf, type RoutingSpec } from "../../moe/index.ts";
+import {
+  type LossSpec,
+  noLosses,
+  parseRoutingSpec,
+  picksOf,
+  type RoutingSpec,
+  type SpecSource,
+} from "../../moe/index.ts";
 import { Rotary } from "../../nn/index.ts";
 import { Decoder } from "../decoder.ts";
 import {
@@ -12,6 +19,7 @@ import {
   deepseekBlock,
   deepseekKeys,
   deepseekLayout,
+  deepseekSource,
   deepseekUnused,
   readDeepseek,
   writeDeepseek,
@@ -43,9 +51,10 @@ function deepseekV2Routing(
   k: number,
   groups: { readonly count: number; readonly keep: number } | null,
   scale: number,
+  from?: SpecSource,
 ): RoutingSpec {
   const limited = groups && { ...groups, score: "max" };
-  return parseRoutingSpec({ experts, select: { by: "token", k }, groups: limited, scale });
+  return parseRoutingSpec({ experts, select: { by: "token", k }, groups: limited, scale }, from);
 }
 
 const schema = z.strictObject({
@@ -69,9 +78,12 @@ export function readDeepseekV2(json: unknown, source = "config.json"): DeepseekC
   const { n_routed_experts: experts, num_experts_per_tok: k, n_group: count, topk_group: keep } = parsed;
   const limited = parsed.topk_method === "group_limited_greedy";
   if (limited && (count === null || keep === null))
-    fail("config", `${source}: topk_method: group_limited_greedy needs n_group and topk_group`);
+    fail(
+      "config",
+      `${source}: ${count === null ? "n_group" : "topk_group"}: missing, and topk_method is group_limited_greedy`,
+    );
   const groups = limited ? { count: count!, keep: keep! } : null;
-  const routing = deepseekV2Routing(experts, k, groups, parsed.routed_scaling_factor);
+  const routing = deepseekV2Routing(experts, k, groups, parsed.routed_scaling_factor, deepseekSource(source));
   return readDeepseek(parsed, routing, true, source);
 }
 

@@ -3,7 +3,14 @@
  * gradient, counts in the choice alone; experts come from the groups whose best two score highest together.
  */
 import { z } from "zod";
-import { type LossSpec, noLosses, parseRoutingSpec, picksOf, type RoutingSpec } from "../../moe/index.ts";
+import {
+  type LossSpec,
+  noLosses,
+  parseRoutingSpec,
+  picksOf,
+  type RoutingSpec,
+  type SpecSource,
+} from "../../moe/index.ts";
 import { Rotary } from "../../nn/index.ts";
 import { Decoder } from "../decoder.ts";
 import {
@@ -11,6 +18,7 @@ import {
   deepseekBlock,
   deepseekKeys,
   deepseekLayout,
+  deepseekSource,
   deepseekUnused,
   readDeepseek,
   writeDeepseek,
@@ -49,11 +57,18 @@ interface V3Routing {
   readonly scale: number;
 }
 
-function deepseekV3Routing(experts: number, { k, groups, normalise, scale }: V3Routing): RoutingSpec {
+function deepseekV3Routing(
+  experts: number,
+  { k, groups, normalise, scale }: V3Routing,
+  from?: SpecSource,
+): RoutingSpec {
   const limited = groups && { ...groups, score: "top2-sum" };
   const select = { by: "token", k };
   const bias = { kind: "selection-only" };
-  return parseRoutingSpec({ experts, score: "sigmoid", select, groups: limited, bias, normalise, scale });
+  return parseRoutingSpec(
+    { experts, score: "sigmoid", select, groups: limited, bias, normalise, scale },
+    from,
+  );
 }
 
 const schema = z.strictObject({
@@ -75,12 +90,16 @@ const unused = [...deepseekUnused, "num_nextn_predict_layers", "num_mtp_layers"]
 export function readDeepseekV3(json: unknown, source = "config.json"): DeepseekConfig {
   const parsed = parseConfig(schema, json, source, unused);
   const { n_group: count, topk_group: keep } = parsed;
-  const routing = deepseekV3Routing(parsed.n_routed_experts, {
-    k: parsed.num_experts_per_tok,
-    groups: count === null || count === 1 ? null : { count, keep: keep ?? count },
-    normalise: parsed.norm_topk_prob,
-    scale: parsed.routed_scaling_factor,
-  });
+  const routing = deepseekV3Routing(
+    parsed.n_routed_experts,
+    {
+      k: parsed.num_experts_per_tok,
+      groups: count === null || count === 1 ? null : { count, keep: keep ?? count },
+      normalise: parsed.norm_topk_prob,
+      scale: parsed.routed_scaling_factor,
+    },
+    deepseekSource(source),
+  );
   return readDeepseek(parsed, routing, parsed.rope_interleave, source);
 }
 

@@ -14,6 +14,7 @@ import {
   parseRoutingSpec,
   picksOf,
   type RoutingSpec,
+  type SpecSource,
 } from "../../moe/index.ts";
 import { Attention, Rotary } from "../../nn/index.ts";
 import { PreNormBlock } from "../block.ts";
@@ -28,7 +29,7 @@ import {
   writeDecoder,
 } from "../hf-config.ts";
 import { attentionParts, decoderParts, type FileLayout, type FileParts, part } from "../layout.ts";
-import { checkPicks, type MixtureConfig, mustSay } from "../moe-config.ts";
+import { type MixtureConfig, mustSay, specSource } from "../moe-config.ts";
 import { biasByTurns, fitsMxfp4, mxfp4Stack, transposedStack } from "../rearranged.ts";
 import { ropeParametersOf } from "../rope-config.ts";
 
@@ -81,9 +82,9 @@ function gptOssBlock(config: GptOssConfig, rotary: Rotary, losses: LossSpec, lay
 }
 
 /** The K highest logits, offset included, then softmax over them alone. */
-function gptOssRouting(experts: number, k: number): RoutingSpec {
+function gptOssRouting(experts: number, k: number, from?: SpecSource): RoutingSpec {
   const gate = { kind: "linear", bias: true };
-  return parseRoutingSpec({ experts, gate, select: { by: "token", k }, order: "select-then-score" });
+  return parseRoutingSpec({ experts, gate, select: { by: "token", k }, order: "select-then-score" }, from);
 }
 
 const sliding = "sliding_attention";
@@ -114,7 +115,6 @@ const unused = ["experts_per_token", "initial_context_length"];
 export function readGptOss(json: unknown, source = "config.json"): GptOssConfig {
   const parsed = parseConfig(schema, json, source, unused);
   const { num_local_experts: experts, num_experts_per_tok: k } = parsed;
-  checkPicks(k, experts, source, "num_local_experts");
   if (!ropeParametersOf(parsed))
     fail(
       "config",
@@ -126,7 +126,7 @@ export function readGptOss(json: unknown, source = "config.json"): GptOssConfig 
   const config = readDecoder(shared, defaults, source);
   return {
     ...config,
-    routing: gptOssRouting(experts, k),
+    routing: gptOssRouting(experts, k, specSource(source, "num_local_experts")),
     expertHidden: parsed.intermediate_size,
     balanceCoefficient: parsed.router_aux_loss_coef,
     windows: readLayerWindows(parsed.layer_types, parsed.sliding_window, config.layers, source),

@@ -18,7 +18,7 @@ import {
   writeDecoder,
 } from "../hf-config.ts";
 import { attentionParts, decoderParts, type FileLayout, part } from "../layout.ts";
-import { asSoftmaxOfTopK, checkPicks, type MixtureConfig, softmaxOfTopK } from "../moe-config.ts";
+import { asSoftmaxOfTopK, type MixtureConfig, softmaxOfTopK, specSource } from "../moe-config.ts";
 
 export interface GraniteMoeConfig extends DecoderConfig, MixtureConfig {
   /** Multiplies the embedding. */
@@ -95,10 +95,9 @@ export function readGraniteMoe(json: unknown, source = "config.json"): GraniteMo
     ? parseConfig(sharedSchema, json, source)
     : { ...parseConfig(schema, json, source), shared_intermediate_size: 0 };
   const { num_local_experts: experts, num_experts_per_tok: k } = parsed;
-  checkPicks(k, experts, source, "num_local_experts");
   return {
     ...readDecoder(parsed, defaults, source),
-    routing: softmaxOfTopK(experts, k),
+    routing: softmaxOfTopK(experts, k, specSource(source, "num_local_experts")),
     expertHidden: parsed.intermediate_size,
     balanceCoefficient: parsed.router_aux_loss_coef,
     embeddingScale: parsed.embedding_multiplier,

@@ -7,7 +7,14 @@
  */
 import { z } from "zod";
 import { fail } from "../../errors.ts";
-import { type LossSpec, noLosses, parseRoutingSpec, picksOf, type RoutingSpec } from "../../moe/index.ts";
+import {
+  type LossSpec,
+  noLosses,
+  parseRoutingSpec,
+  picksOf,
+  type RoutingSpec,
+  type SpecSource,
+} from "../../moe/index.ts";
 import { Attention, PositionTable, Rotary, SwigluMlp } from "../../nn/index.ts";
 import { tensor } from "../../tensor/index.ts";
 import { PreNormBlock, swigluMixture } from "../block.ts";
@@ -22,7 +29,7 @@ import {
   writeDecoder,
 } from "../hf-config.ts";
 import { attentionParts, decoderParts, type FileLayout, type FilePart, gateUpPair, part } from "../layout.ts";
-import { checkPicks, type MixtureConfig, mustSay } from "../moe-config.ts";
+import { type MixtureConfig, mustSay, specSource } from "../moe-config.ts";
 import { transposedStack } from "../rearranged.ts";
 
 export interface Llama4Config extends DecoderConfig, MixtureConfig {
@@ -120,15 +127,18 @@ function temperatureTable({ scale, floor }: { scale: number; floor: number }): P
 }
 
 /** The K highest logits, each through a sigmoid of its own, before the expert. */
-function llama4Routing(experts: number, k: number): RoutingSpec {
+function llama4Routing(experts: number, k: number, from?: SpecSource): RoutingSpec {
   const select = { by: "token", k };
-  return parseRoutingSpec({
-    experts,
-    score: "sigmoid",
-    order: "select-then-score",
-    select,
-    weightAt: "input",
-  });
+  return parseRoutingSpec(
+    {
+      experts,
+      score: "sigmoid",
+      order: "select-then-score",
+      select,
+      weightAt: "input",
+    },
+    from,
+  );
 }
 
 const chunked = "chunked_attention";
@@ -171,7 +181,6 @@ const unused = [
 export function readLlama4Text(json: unknown, source = "config.json"): Llama4Config {
   const parsed = parseConfig(schema, json, source, unused);
   const { num_local_experts: experts, num_experts_per_tok: k } = parsed;
-  checkPicks(k, experts, source, "num_local_experts");
   const headDim = parsed.head_dim === undefined ? defaultHeadDim : parsed.head_dim;
   const base = readDecoder({ ...parsed, head_dim: headDim }, defaults, source);
   const { layers } = base;
@@ -190,7 +199,7 @@ export function readLlama4Text(json: unknown, source = "config.json"): Llama4Con
   return {
     ...base,
     rope: { ...base.rope, interleaved: true },
-    routing: llama4Routing(experts, k),
+    routing: llama4Routing(experts, k, specSource(source, "num_local_experts")),
     expertHidden: parsed.intermediate_size,
     balanceCoefficient: parsed.router_aux_loss_coef,
     sparse,

@@ -13,6 +13,7 @@ import {
   picksOf,
   type RoutingSpec,
   routingSpecSchema,
+  type SpecSource,
 } from "../../moe/index.ts";
 import { Attention, Rotary } from "../../nn/index.ts";
 import { PreNormBlock, swigluMixture } from "../block.ts";
@@ -28,7 +29,7 @@ import {
   writeWindow,
 } from "../hf-config.ts";
 import { attentionParts, decoderParts, eachExpert, type FileLayout, part } from "../layout.ts";
-import { checkPicks } from "../moe-config.ts";
+import { specSource } from "../moe-config.ts";
 
 export interface MixtralConfig extends DecoderConfig {
   /** F. */
@@ -74,9 +75,9 @@ function mixtralBlock(config: MixtralConfig, rotary: Rotary, losses: LossSpec, l
 }
 
 /** What MixtralForCausalLM computes: softmax, top-k, weights divided by their sum; no capacity. */
-export function mixtralRouting(experts: number, k: number, jitter = 0): RoutingSpec {
+export function mixtralRouting(experts: number, k: number, jitter = 0, from?: SpecSource): RoutingSpec {
   const noise = jitter > 0 ? { kind: "jitter", epsilon: jitter } : null;
-  return parseRoutingSpec({ experts, select: { by: "token", k }, normalise: true, noise });
+  return parseRoutingSpec({ experts, select: { by: "token", k }, normalise: true, noise }, from);
 }
 
 /**
@@ -111,8 +112,9 @@ const defaults: FamilyDefaults = { kvHeads: 8, ropeTheta: 1e6, normEps: 1e-5 };
 export function readMixtral(json: unknown, source = "config.json"): MixtralConfig {
   const parsed = parseConfig(schema, json, source);
   const { num_local_experts: experts, num_experts_per_tok: k, conclave } = parsed;
-  checkPicks(k, experts, source, "num_local_experts");
-  const routing = conclave?.routing ?? mixtralRouting(experts, k, parsed.router_jitter_noise);
+  // Read where `conclave` says more, too: other programs go by these keys.
+  const own = mixtralRouting(experts, k, parsed.router_jitter_noise, specSource(source, "num_local_experts"));
+  const routing = conclave?.routing ?? own;
   if (routing.experts !== experts) {
     fail(
       "config",

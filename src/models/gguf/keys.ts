@@ -17,7 +17,11 @@ export class ArchitectureKeys {
     this.source = source;
     this.architecture =
       store.gguf.string("general.architecture") ??
-      fail("model", `${source}: the metadata has no general.architecture`);
+      fail(
+        "model",
+        `${source}: the metadata has no general.architecture`,
+        "use a GGUF file of a whole language model",
+      );
   }
 
   /** A whole number of 1 or more. */
@@ -58,7 +62,10 @@ export class ArchitectureKeys {
   }
 
   tensor(name: string): StoredTensor {
-    return this.store.tensors.get(name) ?? fail("model", `${this.source} has no tensor ${name}`);
+    return (
+      this.store.tensors.get(name) ??
+      fail("model", `${this.source} has no tensor ${name}`, "fetch or convert the file again")
+    );
   }
 
   /** Marks keys that change nothing. */
