@@ -73,10 +73,14 @@ test("what is not there is to be pulled", async () => {
   await expect(resolveModel("org/none/a.gguf@v2")).rejects.toThrow(
     remedy("pull org/none --revision v2 --file a.gguf"),
   );
-  await expect(resolveModel(join(root, "nowhere"))).rejects.toThrow(remedy("check the path"));
+  await expect(resolveModel(join(root, "nowhere"))).rejects.toThrow(
+    remedy("give a model folder, .gguf file, or ORG/NAME"),
+  );
   await put("notes.txt");
   await expect(resolveModel(join(root, "notes.txt"))).rejects.toThrow(
     /neither a model folder nor a .gguf file/,
   );
-  await expect(resolveModel("org/none/../../x.gguf")).rejects.toThrow(remedy("check the path"));
+  await expect(resolveModel("org/none/../../x.gguf")).rejects.toThrow(
+    remedy("give a model folder, .gguf file, or ORG/NAME"),
+  );
 });
