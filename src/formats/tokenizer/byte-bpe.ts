@@ -1,6 +1,6 @@
 import { fail } from "../../errors.ts";
-import { expressionOf } from "./added-tokens.ts";
-import { bytesToSurface, readable } from "./byte-level.ts";
+import { type AddedToken, AddedTokens } from "./added-tokens.ts";
+import { bytesToSurface, readable, wellFormed } from "./byte-level.ts";
 import type { MergeTable } from "./merge.ts";
 import { concatenate, type TextStream, type Tokenizer } from "./tokenizer.ts";
 import { IdList, WordMemory } from "./word-ids.ts";
@@ -12,10 +12,12 @@ export interface ByteBpeParts {
   readonly merges: MergeTable;
   /** Cuts text into words. */
   readonly splitWords: (text: string) => string[];
-  /** Tokens found in text before it is cut, with their ids. */
-  readonly added: ReadonlyMap<string, number>;
-  /** Ids that `skipSpecial` leaves out. */
-  readonly special: ReadonlySet<number>;
+  /** The ids of the vocabulary itself, which words are made of. */
+  readonly vocabulary: Iterable<number>;
+  /** Tokens found in text before it is cut, by id. */
+  readonly added: ReadonlyMap<number, AddedToken>;
+  /** Whether special tokens in a text are text like any other. */
+  readonly splitSpecial: boolean;
   /** Words taken whole, without merging (Llama 3), in the byte alphabet; null: none. */
   readonly wholeWords: ReadonlyMap<string, number> | null;
   /** Ids put before and after a text when asked for. */
@@ -34,7 +36,9 @@ export class ByteBpeTokenizer implements Tokenizer {
   private readonly parts: ByteBpeParts;
   /** -1 where no token is this byte alone. */
   private readonly idOfByte = new Int32Array(256).fill(-1);
-  private readonly addedExpression: RegExp | undefined;
+  /** Added tokens are looked for in two turns: the normalised ones in what the others leave. */
+  private readonly written: AddedTokens;
+  private readonly normalized: AddedTokens;
   private readonly memory = new WordMemory((word) => this.encodeWord(word));
   private readonly encoder = new TextEncoder();
 
@@ -44,23 +48,28 @@ export class ByteBpeTokenizer implements Tokenizer {
     this.bosId = parts.bosId;
     this.eosId = parts.eosId;
     this.endIds = parts.endIds;
-    this.addedExpression = expressionOf(parts.added.keys());
-    const addedIds = new Set(parts.added.values());
-    for (const [id, bytes] of parts.bytesOf.entries()) {
-      if (addedIds.has(id)) continue;
+    const searched = [...parts.added].filter(([, { special }]) => !(special && parts.splitSpecial));
+    const lookedFor = (normalized: boolean): AddedTokens => {
+      const tokens = searched.filter(([, token]) => token.normalized === normalized);
+      return new AddedTokens(new Map(tokens.map(([id, token]) => [token.content, { id, token }])));
+    };
+    this.written = lookedFor(false);
+    this.normalized = lookedFor(true);
+    for (const id of parts.vocabulary) {
+      const bytes = parts.bytesOf[id]!;
       if (bytes.length === 1) this.idOfByte[bytes[0]!] = id;
     }
   }
 
   encode(text: string, { addSpecial = false }: { addSpecial?: boolean } = {}): Int32Array<ArrayBuffer> {
-    const { added, around } = this.parts;
+    const { around } = this.parts;
     const out = new IdList(text.length / 3 + 16);
     if (addSpecial) out.add(around.before);
-    // A split on a captured group gives text and added tokens in turn.
-    const pieces = this.addedExpression ? text.split(this.addedExpression) : [text];
-    for (const [i, piece] of pieces.entries()) {
-      if (i % 2 === 1) out.add([added.get(piece)!]);
-      else for (const word of this.parts.splitWords(piece)) out.add(this.memory.idsOf(word));
+    for (const section of this.written.cut(wellFormed(text))) {
+      const parts = section.id === undefined ? this.normalized.cut(section.text) : [section];
+      for (const part of parts)
+        if (part.id !== undefined) out.add([part.id]);
+        else for (const word of this.parts.splitWords(part.text)) out.add(this.memory.idsOf(word));
     }
     if (addSpecial) out.add(around.after);
     return out.ids();
@@ -83,17 +92,14 @@ export class ByteBpeTokenizer implements Tokenizer {
   }
 
   decode(ids: ArrayLike<number>, { skipSpecial = false }: { skipSpecial?: boolean } = {}): string {
-    const kept = Array.from(ids).filter((id) => !(skipSpecial && this.parts.special.has(id)));
+    const kept = Array.from(ids).filter((id) => !(skipSpecial && this.parts.added.get(id)?.special));
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(
       concatenate(kept.map((id) => this.bytes(id))),
     );
   }
 
   bytes(id: number): Uint8Array {
-    return (
-      this.parts.bytesOf[id] ??
-      fail("tokenizer", `there is no token ${id}; ids run from 0 to ${this.vocabSize - 1}`)
-    );
+    return this.parts.bytesOf[id] ?? noBytes;
   }
 
   token(id: number): string {
@@ -108,3 +114,6 @@ export class ByteBpeTokenizer implements Tokenizer {
     };
   }
 }
+
+/** Of an id beyond the vocabulary: models often have more rows than their tokenizer has tokens. */
+const noBytes = new Uint8Array(0);

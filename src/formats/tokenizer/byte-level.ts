@@ -86,3 +86,8 @@ function escapeControl(character: string): string {
 function hex(byte: number): string {
   return `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 }
+
+/** Half of a pair of code units is no character: it becomes U+FFFD, as when a text is written as UTF-8. */
+export function wellFormed(text: string): string {
+  return /\p{Surrogate}/u.test(text) ? text.replace(/\p{Surrogate}/gu, "\ufffd") : text;
+}

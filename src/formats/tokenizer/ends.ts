@@ -1,3 +1,5 @@
+import { contentOf, type TokenizerConfigJson } from "./config.ts";
+
 /** Tokens that end a turn, by the names that families give them. */
 const turnEnds = [
   "<|im_end|>",
@@ -30,4 +32,16 @@ export function endIdsOf(
   const severalMessages = specialId("<|return|>") !== undefined && specialId("<|call|>") !== undefined;
   const named = turnEnds.filter((text) => !(severalMessages && text === "<|end|>")).map(specialId);
   return [...new Set([...given, ...named])].filter((id) => id !== null && id !== undefined);
+}
+
+/** What begins and ends texts, as tokenizer_config.json names it. */
+export function endsOf(
+  config: TokenizerConfigJson,
+  idOf: (content: string) => number | undefined,
+  addedId: (content: string) => number | undefined,
+): { bosId: number | null; eosId: number | null; endIds: number[] } {
+  const find = (content: string | undefined): number | null =>
+    (content === undefined ? undefined : idOf(content)) ?? null;
+  const eosId = find(contentOf(config.eos_token));
+  return { bosId: find(contentOf(config.bos_token)), eosId, endIds: endIdsOf([eosId], addedId) };
 }

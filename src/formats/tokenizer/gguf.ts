@@ -1,5 +1,6 @@
 import { fail } from "../../errors.ts";
 import { GgufArray } from "../gguf/metadata.ts";
+import { type AddedToken, plainToken } from "./added-tokens.ts";
 import { ByteBpeTokenizer } from "./byte-bpe.ts";
 import { surfaceToBytes } from "./byte-level.ts";
 import { endIdsOf } from "./ends.ts";
@@ -69,20 +70,20 @@ function byteLevelBpe(keys: Keys): Tokenizer {
   const encoder = new TextEncoder();
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const written = (kind: number) => kind !== pieceKinds.normal && kind !== pieceKinds.unused;
-  const added = new Map<string, number>();
-  const special = new Set<number>();
+  const added = new Map<number, AddedToken>();
   const bytesOf = tokens.map((token, id) => {
     const kind = kinds[id]!;
-    if (written(kind) && token !== "") added.set(token, id);
-    if (kind === pieceKinds.control || kind === pieceKinds.unknown) special.add(id);
+    if (written(kind) && token !== "")
+      added.set(id, plainToken(token, kind === pieceKinds.control || kind === pieceKinds.unknown));
     return (written(kind) ? undefined : surfaceToBytes(token)) ?? encoder.encode(token);
   });
   return new ByteBpeTokenizer({
     bytesOf,
     merges: new MergeTable(mergesOf(keys, ids)),
     splitWords: (text) => cutWords(text, rule.cuts),
+    vocabulary: [...tokens.keys()].filter((id) => !added.has(id)),
     added,
-    special,
+    splitSpecial: false,
     wholeWords: rule.wholeWordsFirst ? ids : null,
     ...keys.ends(tokens, kinds, { bos: null, eos: null, addBos: rule.addBos }),
   });

@@ -117,12 +117,6 @@ type ProcessorJson = { readonly type: "ByteLevel" } | TemplateJson;
 
 /** A tokenizer.json of the kind that Conclave's own encoder reads. */
 export interface ByteBpeJson {
-  readonly added_tokens: readonly {
-    readonly id: number;
-    readonly content: string;
-    readonly normalized: boolean;
-    readonly special: boolean;
-  }[];
   readonly pre_tokenizer:
     | ByteLevelJson
     | { readonly type: "Sequence"; readonly pretokenizers: readonly (SplitJson | ByteLevelJson)[] };
@@ -137,13 +131,6 @@ export interface ByteBpeJson {
   };
 }
 
-/** What is read of tokenizer_config.json. */
-export interface TokenizerConfigJson {
-  readonly bos_token?: string | { readonly content: string } | null;
-  readonly eos_token?: string | { readonly content: string } | null;
-  readonly clean_up_tokenization_spaces?: unknown;
-}
-
 /** What Conclave's own byte-level BPE does exactly. Any tokenizer.json beyond it goes to Hugging Face's library. */
 export const byteBpeSchema: z.ZodType<ByteBpeJson> = z.looseObject({
   truncation: z.unknown().optional(),
@@ -152,9 +139,9 @@ export const byteBpeSchema: z.ZodType<ByteBpeJson> = z.looseObject({
     z.strictObject({
       id: z.int().nonnegative(),
       content: z.string().min(1),
-      single_word: z.literal(false),
-      lstrip: z.literal(false),
-      rstrip: z.literal(false),
+      single_word: z.boolean(),
+      lstrip: z.boolean(),
+      rstrip: z.boolean(),
       normalized: z.boolean(),
       special: z.boolean(),
     }),
@@ -182,14 +169,4 @@ export const byteBpeSchema: z.ZodType<ByteBpeJson> = z.looseObject({
     vocab: z.record(z.string(), z.int().nonnegative()),
     merges: z.union([z.array(z.string()), z.array(z.tuple([z.string(), z.string()]))]),
   }),
-});
-
-const special = z
-  .union([z.string(), z.looseObject({ content: z.string() })])
-  .nullable()
-  .optional();
-
-export const configSchema: z.ZodType<TokenizerConfigJson> = z.looseObject({
-  bos_token: special,
-  eos_token: special,
 });

@@ -1,18 +1,18 @@
-import { SplitPreTokenizer } from "@huggingface/tokenizers";
-import { ConclaveError, fail } from "../../errors.ts";
+import { fail } from "../../errors.ts";
 import { parseJson } from "../json.ts";
+import type { AddedToken } from "./added-tokens.ts";
 import { ByteBpeTokenizer } from "./byte-bpe.ts";
 import { surfaceToBytes } from "./byte-level.ts";
-import { endIdsOf } from "./ends.ts";
-import {
-  type ByteBpeJson,
-  byteBpeSchema,
-  configSchema,
-  type TokenizerConfigJson,
-  type TokenizerFiles,
-} from "./hugging-face.ts";
-import { LibraryTokenizer } from "./library.ts";
+import { readTokenizerConfig, type TokenizerConfigJson } from "./config.ts";
+import { endsOf } from "./ends.ts";
+import { type ByteBpeJson, byteBpeSchema, type TokenizerFiles } from "./hugging-face.ts";
 import { MergeTable } from "./merge.ts";
+import { mergesOf } from "./pipeline/bpe.ts";
+import { mostIds } from "./pipeline/models.ts";
+import { Part } from "./pipeline/part.ts";
+import { cut, expressionMatcher, type Matcher, matcherOf } from "./pipeline/pattern.ts";
+import { gpt2Expression } from "./pipeline/pre-tokenizers.ts";
+import { addedTokensOf, aroundOf, readPipeline } from "./pipeline/read.ts";
 import { splitPattern, splitWords } from "./split.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -27,8 +27,7 @@ import type { Tokenizer } from "./tokenizer.ts";
 export function readTokenizer(files: TokenizerFiles, name = "tokenizer.json"): Tokenizer {
   const json = parseJson(files.tokenizer, name);
   const configName = name.replace(/tokenizer\.json$/, "tokenizer_config.json");
-  const config = configSchema.safeParse(parseJson(files.config, configName));
-  if (!config.success) return fail("tokenizer", `${configName}: ${config.error.issues[0]?.message}`);
+  const config = readTokenizerConfig(files.config, configName);
   if (typeof json !== "object" || json === null || !("model" in json)) {
     fail(
       "tokenizer",
@@ -38,151 +37,77 @@ export function readTokenizer(files: TokenizerFiles, name = "tokenizer.json"): T
   }
   const own = byteBpeSchema.safeParse(json);
   const splitter = own.success ? splitterOf(own.data) : undefined;
-  if (own.success && splitter) return byteBpe(own.data, config.data, splitter, name);
-  return throughLibrary(json as object, config.data, name);
+  const fast = own.success && splitter ? byteBpe(own.data, config, splitter, name) : undefined;
+  return fast ?? readPipeline(json as object, config, name);
 }
 
 type Splitter = (text: string) => string[];
 
-const gpt2Pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
 /** How a pre-tokenizer cuts text; undefined where it is not a chain of splits that ends in byte level. */
 function splitterOf({ pre_tokenizer }: ByteBpeJson): Splitter | undefined {
   const steps = pre_tokenizer.type === "Sequence" ? pre_tokenizer.pretokenizers : [pre_tokenizer];
-  const patterns: string[] = [];
+  const splitters: Splitter[] = [];
   for (const [i, step] of steps.entries()) {
-    if (step.type === "Split") patterns.push(step.pattern.Regex);
+    if (step.type === "Split") splitters.push(splitterFor(step));
     else if (i + 1 < steps.length) return undefined;
-    else if (step.use_regex !== false) patterns.push(gpt2Pattern);
+    else if (step.use_regex !== false) splitters.push(isolated(expressionMatcher(gpt2Expression)));
   }
   if (steps.at(-1)?.type !== "ByteLevel") return undefined;
-  const splitters = patterns.map(splitterFor);
   if (splitters.length === 1) return splitters[0];
   return (text) => splitters.reduce((words, cut) => words.flatMap(cut), [text]);
 }
 
-function splitterFor(pattern: string): Splitter {
-  if (pattern === splitPattern) return splitWords;
-  // The library rewrites Oniguruma syntax to what JavaScript knows.
-  const split = new SplitPreTokenizer({
-    type: "Split",
-    pattern: { Regex: pattern },
-    behavior: "Isolated",
-    invert: false,
-  });
-  return (text) => split.pre_tokenize_text(text);
+function splitterFor(step: { pattern: { Regex: string } }): Splitter {
+  if (step.pattern.Regex === splitPattern) return splitWords;
+  return isolated(matcherOf(new Part(step, "pre_tokenizer")));
 }
 
-function byteBpe(json: ByteBpeJson, config: TokenizerConfigJson, split: Splitter, name: string): Tokenizer {
-  const damaged = (what: string): never =>
-    fail("tokenizer", `${name}: ${what}`, "fetch the tokenizer.json that the model was published with");
+function isolated(matches: Matcher): Splitter {
+  return (text) => {
+    const words: string[] = [];
+    const at = cut(text, matches(text), "Isolated", false);
+    for (let i = 0; i < at.length; i += 2) words.push(text.slice(at[i], at[i + 1]));
+    return words;
+  };
+}
+
+/** Undefined for what only the pipeline can read: a vocabulary without all bytes. */
+function byteBpe(
+  json: ByteBpeJson,
+  config: TokenizerConfigJson,
+  split: Splitter,
+  name: string,
+): Tokenizer | undefined {
+  const root = new Part(json, name);
+  const damaged = (what: string): never => fail("tokenizer", `${name}: ${what}`, "fetch the file again");
   const ids = new Map(Object.entries(json.model.vocab));
-  const added = new Map(json.added_tokens.map(({ content, id }) => [content, id]));
+  const added: ReadonlyMap<number, AddedToken> = addedTokensOf(root, ids, config);
   const encoder = new TextEncoder();
   const bytesOf: Uint8Array[] = [];
   for (const [surface, id] of ids) {
     if (bytesOf[id]) damaged(`the id ${id} stands for two tokens`);
+    if (id >= mostIds) damaged(`the id ${id} is too large`);
     bytesOf[id] = surfaceToBytes(surface) ?? encoder.encode(surface);
   }
-  for (const [content, id] of added) bytesOf[id] = encoder.encode(content);
-  const vocabSize = bytesOf.length;
-  if (vocabSize > 2 ** 24) damaged(`ids up to ${vocabSize - 1} are too large`);
-  for (let id = 0; id < vocabSize; id++) bytesOf[id] ??= new Uint8Array(0); // some vocabularies leave ids unused
-  const singles = new Set(bytesOf.filter((bytes) => bytes.length === 1).map((bytes) => bytes[0]));
-  if (singles.size < 256) damaged(`only ${singles.size} of the 256 bytes have a token`);
-
-  const idOf = (surface: string): number =>
-    ids.get(surface) ?? damaged(`a merge needs the token ${surface}, which is missing`);
-  const merges = new Int32Array(3 * json.model.merges.length);
-  for (const [rank, merge] of json.model.merges.entries()) {
-    const [left, right, ...rest] = typeof merge === "string" ? merge.split(" ") : merge;
-    if (left === undefined || right === undefined || rest.length > 0)
-      return damaged(`the merge ${JSON.stringify(merge)} is no pair`);
-    merges.set([idOf(left), idOf(right), idOf(left + right)], 3 * rank);
-  }
+  const singles = new Set(bytesOf.filter((bytes) => bytes?.length === 1).map((bytes) => bytes[0]));
+  if (singles.size < 256) return undefined;
+  // As there, the text of an added token is read in the byte alphabet where it is of it.
+  for (const [id, { content }] of added) bytesOf[id] = surfaceToBytes(content) ?? encoder.encode(content);
+  for (let id = 0; id < bytesOf.length; id++) bytesOf[id] ??= new Uint8Array(0); // some vocabularies leave ids unused
+  const addedIds = new Map([...added].map(([id, { content }]) => [content, id]));
   return new ByteBpeTokenizer({
     bytesOf,
-    merges: new MergeTable(merges),
+    merges: new MergeTable(mergesOf(root.part("model"), ids)),
     splitWords: split,
+    vocabulary: ids.values(),
     added,
-    special: new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id)),
+    splitSpecial: config.split_special_tokens === true,
     wholeWords: json.model.ignore_merges ? ids : null,
-    around: aroundText(json),
+    around: root.has("post_processor") ? aroundOf(root.part("post_processor")) : { before: [], after: [] },
     ...endsOf(
       config,
-      (content) => added.get(content) ?? ids.get(content),
-      (content) => added.get(content),
+      (content) => addedIds.get(content) ?? ids.get(content),
+      (content) => addedIds.get(content),
     ),
-  });
-}
-
-/** The ids a template puts before and after a text. */
-function aroundText({ post_processor }: ByteBpeJson): { before: number[]; after: number[] } {
-  const processors = post_processor?.type === "Sequence" ? post_processor.processors : [post_processor];
-  const around = { before: [] as number[], after: [] as number[] };
-  for (const processor of processors) {
-    if (processor?.type !== "TemplateProcessing") continue;
-    let side: "before" | "after" = "before";
-    for (const part of processor.single) {
-      if ("Sequence" in part) side = "after";
-      else around[side].push(...(processor.special_tokens[part.SpecialToken.id]?.ids ?? []));
-    }
-  }
-  return around;
-}
-
-function endsOf(
-  config: TokenizerConfigJson,
-  idOf: (content: string) => number | undefined,
-  addedId: (content: string) => number | undefined,
-) {
-  const find = (token: TokenizerConfigJson["bos_token"]): number | null => {
-    const content = typeof token === "object" ? token?.content : token;
-    return (content === undefined ? undefined : idOf(content)) ?? null;
-  };
-  const eosId = find(config.eos_token);
-  return { bosId: find(config.bos_token), eosId, endIds: endIdsOf([eosId], addedId) };
-}
-
-function throughLibrary(json: object, config: TokenizerConfigJson, name: string): Tokenizer {
-  // The library wants every section to be there, if only as null.
-  const whole = {
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: null,
-    post_processor: null,
-    decoder: null,
-    ...json,
-  };
-  const vocab = new Map<string, number>();
-  const added = new Map<string, number>();
-  try {
-    const { model, added_tokens } = whole as unknown as {
-      model: { vocab: unknown };
-      added_tokens: { content: string; id: number }[];
-    };
-    const entries = Array.isArray(model.vocab)
-      ? model.vocab.map(([surface]: [string], id: number) => [surface, id] as const)
-      : Object.entries(model.vocab as Record<string, number>);
-    for (const [surface, id] of entries) vocab.set(surface, id);
-    for (const { content, id } of added_tokens) {
-      vocab.set(content, id);
-      added.set(content, id);
-    }
-  } catch (error) {
-    throw new ConclaveError("tokenizer", `${name}: its vocabulary is not of the format`, {
-      remedy: "fetch the tokenizer.json that the model was published with",
-      cause: error,
-    });
-  }
-  return new LibraryTokenizer(whole, config, {
-    name,
-    ...endsOf(
-      config,
-      (content) => vocab.get(content),
-      (content) => added.get(content),
-    ),
-    cleanUpSpaces: config.clean_up_tokenization_spaces === true,
-    byteLevel: JSON.stringify(whole.decoder)?.includes('"ByteLevel"') ?? false,
   });
 }

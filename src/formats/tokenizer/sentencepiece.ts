@@ -1,5 +1,5 @@
 import { fail } from "../../errors.ts";
-import { expressionOf } from "./added-tokens.ts";
+import { AddedTokens, plainToken } from "./added-tokens.ts";
 import { readable } from "./byte-level.ts";
 import { PieceTable } from "./pieces.ts";
 import { concatenate, type TextStream, type Tokenizer } from "./tokenizer.ts";
@@ -37,8 +37,7 @@ export class SentencePieceTokenizer implements Tokenizer {
   readonly endIds: readonly number[];
   private readonly parts: SentencePieceParts;
   private readonly table: PieceTable;
-  private readonly special = new Map<string, number>();
-  private readonly specialExpression: RegExp | undefined;
+  private readonly special: AddedTokens;
   private readonly idOfByte = new Int32Array(256).fill(-1);
   private readonly unknownId: number | undefined;
   private readonly splitsAtSpaces: boolean;
@@ -55,6 +54,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     this.eosId = parts.eosId;
     this.endIds = parts.endIds;
     const idOf = new Map<string, number>();
+    const special = new Map<string, number>();
     for (const [id, piece] of pieces.entries()) {
       idOf.set(piece, id);
       const kind = kinds[id];
@@ -72,9 +72,11 @@ export class SentencePieceTokenizer implements Tokenizer {
         piece !== "" &&
         (kind === pieceKinds.control || kind === pieceKinds.unknown || kind === pieceKinds.userDefined)
       )
-        this.special.set(piece, id);
+        special.set(piece, id);
     }
-    this.specialExpression = expressionOf(this.special.keys());
+    this.special = new AddedTokens(
+      new Map([...special].map(([piece, id]) => [piece, { id, token: plainToken(piece, false) }])),
+    );
     this.table = new PieceTable(idOf, scores);
     // Where no piece has a space after another character, the words of a text do not influence each other.
     this.splitsAtSpaces = !pieces.some(
@@ -86,13 +88,11 @@ export class SentencePieceTokenizer implements Tokenizer {
     const { around, spacePrefix } = this.parts;
     const out = new IdList(text.length / 3 + 16);
     if (addSpecial) out.add(around.before);
-    const pieces = this.specialExpression ? text.split(this.specialExpression) : [text];
     let afterText = false;
-    for (const [i, piece] of pieces.entries()) {
-      if (piece === "") continue;
-      if (i % 2 === 1) out.add([this.special.get(piece)!]);
+    for (const { text: piece, id } of this.special.cut(text)) {
+      if (id !== undefined) out.add([id]);
       else this.encodeText((spacePrefix && !afterText ? space : "") + piece.replaceAll(" ", space), out);
-      afterText = i % 2 === 0;
+      afterText = id === undefined;
     }
     if (addSpecial) out.add(around.after);
     return out.ids();
@@ -126,12 +126,8 @@ export class SentencePieceTokenizer implements Tokenizer {
   }
 
   bytes(id: number): Uint8Array {
-    const piece =
-      this.parts.pieces[id] ??
-      fail(
-        "tokenizer",
-        `${this.parts.name}: there is no token ${id}; ids run from 0 to ${this.vocabSize - 1}`,
-      );
+    const piece = this.parts.pieces[id];
+    if (piece === undefined) return new Uint8Array(0); // models often have more rows than their tokenizer has tokens
     const kind = this.parts.kinds[id];
     if (kind === pieceKinds.byte) return Uint8Array.of(byteOf(piece)!);
     return this.encoder.encode(kind === pieceKinds.normal ? piece.replaceAll(space, " ") : piece);
