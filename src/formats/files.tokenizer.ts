@@ -9,7 +9,7 @@ import { isGgufPath } from "./gguf/split.ts";
 import { readGgufTokenizer, type TokenizerMetadata } from "./tokenizer/gguf.ts";
 import { tokenizerFiles } from "./tokenizer/hugging-face.ts";
 import { readTokenizer } from "./tokenizer/read.ts";
-import { sentencePieceMetadata } from "./tokenizer/sentencepiece-model.ts";
+import { readSentencePiece } from "./tokenizer/sentencepiece-folder.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { BpeModel } from "./tokenizer/train.ts";
 
@@ -31,19 +31,21 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   if (isGgufPath(path))
     return await withMetadata(path, (metadata) => readGgufTokenizer(metadata, basename(path)));
   const [file, model] = vocabularyFiles.map((name) => join(path, name)) as [string, string];
-  const config = (await readTextIfThere(join(path, "tokenizer_config.json"))) ?? "{}";
-  if (await pathExists(file)) return readTokenizer({ tokenizer: await readText(file), config }, file);
+  const [config, specialTokens, added] = await Promise.all(
+    ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].map((name) =>
+      readTextIfThere(join(path, name)),
+    ),
+  );
+  const beside = { specialTokens, added };
+  if (await pathExists(file))
+    return readTokenizer({ tokenizer: await readText(file), config: config ?? "{}", ...beside }, file);
   if (!(await pathExists(model)))
     fail(
       "file-missing",
       `${path} holds neither tokenizer.json nor tokenizer.model`,
       "put the model's tokenizer beside its weights, or give token ids instead of a text",
     );
-  const added = await readTextIfThere(join(path, "added_tokens.json"));
-  return readGgufTokenizer(
-    sentencePieceMetadata({ model: await readBytes(model), config, added }, model),
-    model,
-  );
+  return readSentencePiece({ model: await readBytes(model), config, ...beside }, model);
 }
 
 /** Loads the chat template of a model folder or .gguf file; undefined where it has none. */

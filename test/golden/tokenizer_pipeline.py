@@ -213,6 +213,8 @@ def file_of(case, models_):
                 decoder=case.get("decoder"), model=dict(models_[case["model"]], **case["changes"]))
 
 
+# Texts whose results are kept whole: the first of these.
+WHOLE = 7
 FIRST = ["", " ", "the dog's dogs, dog; hotdog dog.", "  Hello  world ", "<|im_start|>user\nhi<|im_end|>\n", "a<l> b <r>  c <b> d\n\n <l>", "<a><b><a><abcde abcd bc",
          "Straße ÉCOLE é e\u0301cole ﬁ½①Ａ", "\u0130stanbul ΣΑΣ ΟΔΟΣ", "世界 Привет x世y 1234 5", "👩‍👩‍👧😀 😀  x", "\ufeffa\ufeff \u0085b\u00a0c\u2003d\u200be\u3000",
          "don't I'LL we've !?,. 'm n't", "a\tb\r\nc\x00d\x07e\u202ef", "   ", "theEEEeee  ssss", "<think>x</think> DOG É <S>  y"]
@@ -258,16 +260,16 @@ def main():
         Path(path).write_text(json.dumps(dict(texts=texts, cases=all_cases)))
         return
     models_ = vocabularies()
-    more = random_texts(200, 7)
+    more = [*FIRST[WHOLE:], *random_texts(210 - len(FIRST), 7)]
     found = {}
     for name, case in cases().items():
         file = file_of(case, models_)
         rest = results(file, more)
         # Equal texts are not written down: 0 for what is the text before it.
         first = [[ids, all_ids, 0 if text == given else text, 0 if skipped == text else skipped]
-                 for given, (ids, all_ids, text, skipped) in zip(FIRST, results(file, FIRST))]
+                 for given, (ids, all_ids, text, skipped) in zip(FIRST, results(file, FIRST[:WHOLE]))]
         found[name] = dict(case, first=first, rest=[digest(rest[i : i + 10]) for i in range(0, len(rest), 10)])
-    golden = dict(models=models_, tokens=TOKENS, first=FIRST, more=more, cases=found)
+    golden = dict(models=models_, tokens=TOKENS, first=FIRST[:WHOLE], more=more, cases=found)
     (HERE / "tokenizer_pipeline.json").write_text(json.dumps(golden, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 

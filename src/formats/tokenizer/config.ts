@@ -37,6 +37,7 @@ export interface TokenizerConfigJson {
   readonly additional_special_tokens?: Tokens;
   readonly extra_special_tokens?: Tokens;
   readonly added_tokens_decoder?: Readonly<Record<string, TokenJson>> | null | undefined;
+  readonly sp_model_kwargs?: Readonly<Record<string, unknown>> | null | undefined;
   readonly split_special_tokens?: Flag;
   readonly clean_up_tokenization_spaces?: Flag;
   readonly clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output?: Flag;
@@ -70,6 +71,7 @@ const configSchema: z.ZodType<TokenizerConfigJson> = z.looseObject({
   additional_special_tokens: tokens,
   extra_special_tokens: tokens,
   added_tokens_decoder: z.record(z.string(), tokenObject).nullish(),
+  sp_model_kwargs: z.record(z.string(), z.unknown()).nullish(),
   split_special_tokens: flag,
   clean_up_tokenization_spaces: flag,
   clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output: flag,
@@ -85,6 +87,41 @@ export function readTokenizerConfig(text: string, name: string): TokenizerConfig
     `${name}: ${path.join(".") || "the file"}: ${message}`,
     "correct the key, or fetch the file again",
   );
+}
+
+/** The text of the files beside a vocabulary; undefined where a file is missing. */
+export interface TokenizerConfigFiles {
+  /** tokenizer_config.json */
+  readonly config?: string | undefined;
+  /** special_tokens_map.json, which older models have. */
+  readonly specialTokens?: string | undefined;
+  /** added_tokens.json, which older models have: ids by text. */
+  readonly added?: string | undefined;
+}
+
+/**
+ * tokenizer_config.json with what the older files say. As in transformers, those count only where tokenizer_config.json lists no
+ * added tokens itself.
+ *
+ * @param name what errors call the vocabulary, whose folder has the files
+ */
+export function foldedConfig(files: TokenizerConfigFiles, name: string): TokenizerConfigJson {
+  const beside = (file: string): string => name.replace(/[^/\\]*$/, file);
+  const config = readTokenizerConfig(files.config ?? "{}", beside("tokenizer_config.json"));
+  if (config.added_tokens_decoder || !(files.specialTokens || files.added)) return config;
+  const map = readTokenizerConfig(files.specialTokens ?? "{}", beside("special_tokens_map.json"));
+  const folded = { ...config, ...map };
+  const ids = z
+    .record(z.string(), z.int())
+    .safeParse(parseJson(files.added ?? "{}", beside("added_tokens.json")));
+  if (!ids.success)
+    fail("tokenizer", `${beside("added_tokens.json")} does not hold ids by text`, "fetch the file again");
+  const specials = new Set(configTokens(folded, []).map(({ content }) => content));
+  const listed = Object.entries(ids.data).map(([content, id]): [string, TokenJson] => {
+    const special = specials.has(content);
+    return [String(id), { content, special, normalized: !special }];
+  });
+  return listed.length > 0 ? { ...folded, added_tokens_decoder: Object.fromEntries(listed) } : folded;
 }
 
 const named = [

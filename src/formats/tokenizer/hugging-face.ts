@@ -7,6 +7,9 @@ import type { BpeModel } from "./train.ts";
 export interface TokenizerFiles {
   readonly tokenizer: string;
   readonly config: string;
+  /** special_tokens_map.json and added_tokens.json, which older models have. */
+  readonly specialTokens?: string | undefined;
+  readonly added?: string | undefined;
 }
 
 /**

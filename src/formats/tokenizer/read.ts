@@ -3,16 +3,16 @@ import { parseJson } from "../json.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { ByteBpeTokenizer } from "./byte-bpe.ts";
 import { surfaceToBytes } from "./byte-level.ts";
-import { readTokenizerConfig, type TokenizerConfigJson } from "./config.ts";
+import { foldedConfig, type TokenizerConfigJson } from "./config.ts";
 import { endsOf } from "./ends.ts";
 import { type ByteBpeJson, byteBpeSchema, type TokenizerFiles } from "./hugging-face.ts";
 import { MergeTable } from "./merge.ts";
 import { mergesOf } from "./pipeline/bpe.ts";
-import { mostIds } from "./pipeline/models.ts";
 import { Part } from "./pipeline/part.ts";
 import { cut, expressionMatcher, type Matcher, matcherOf } from "./pipeline/pattern.ts";
 import { gpt2Expression } from "./pipeline/pre-tokenizers.ts";
 import { addedTokensOf, aroundOf, readPipeline } from "./pipeline/read.ts";
+import { mostIds } from "./pipeline/vocabulary.ts";
 import { splitPattern, splitWords } from "./split.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -26,8 +26,7 @@ import type { Tokenizer } from "./tokenizer.ts";
  */
 export function readTokenizer(files: TokenizerFiles, name = "tokenizer.json"): Tokenizer {
   const json = parseJson(files.tokenizer, name);
-  const configName = name.replace(/tokenizer\.json$/, "tokenizer_config.json");
-  const config = readTokenizerConfig(files.config, configName);
+  const config = foldedConfig(files, name);
   if (typeof json !== "object" || json === null || !("model" in json)) {
     fail(
       "tokenizer",

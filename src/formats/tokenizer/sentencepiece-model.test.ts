@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { readGgufTokenizer } from "./gguf.ts";
-import { type SentencePieceFiles, sentencePieceMetadata } from "./sentencepiece-model.ts";
+import { readSentencePiece, type SentencePieceFiles } from "./sentencepiece-folder.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const file = (name: string) => readFile(new URL(`../../../test/golden/formats/${name}`, import.meta.url));
@@ -12,7 +11,7 @@ const golden: { samples: string[]; ids: number[][]; bos: number; eos: number; si
 );
 
 const read = (files: Partial<SentencePieceFiles> = {}): Tokenizer =>
-  readGgufTokenizer(sentencePieceMetadata({ model, ...files }, "tokenizer.model"));
+  readSentencePiece({ model, ...files }, "tokenizer.model");
 
 test("ids are SentencePiece's", () => {
   const tokenizer = read();
@@ -48,7 +47,7 @@ test("tokens beside the vocabulary, and what begins and ends a text, are as toke
   expect(() => read({ config: nowhere })).toThrow('the added token "<x>" has the id NaN');
   const gap = JSON.stringify({ "<x>": size + 5 });
   expect(() => read({ added: gap })).toThrow(
-    `the added token "<x>" has the id ${size + 5}, after ${size - 1}`,
+    `the added token "<x>" has the id ${size + 5}, where it would be ${size}`,
   );
 });
 

@@ -1,84 +1,26 @@
-/**
- * tokenizer.model, SentencePiece's own file (a protocol buffer: sentencepiece_model.proto), as the metadata that a GGUF file holds of
- * it: what llama.cpp's converter writes. Llama 2 and the models of its time often come with nothing else.
- */
-import * as z from "zod";
+/** tokenizer.model, SentencePiece's own file: a protocol buffer, sentencepiece_model.proto. */
 import { fail } from "../../errors.ts";
-import { parseJson } from "../json.ts";
-import type { TokenizerMetadata } from "./gguf.ts";
 import { pieceKinds } from "./sentencepiece.ts";
 
-export interface SentencePieceFiles {
-  /** tokenizer.model */
-  readonly model: Uint8Array;
-  /** tokenizer_config.json */
-  readonly config?: string;
-  /** added_tokens.json, which older models have: ids by text. */
-  readonly added?: string;
+/** What is read of a tokenizer.model. */
+export interface SentencePieceModel {
+  /** By id. */
+  readonly pieces: readonly Piece[];
+  readonly bosId: number;
+  readonly eosId: number;
+  /** Whether a text begins with a space of the vocabulary's own. */
+  readonly addsPrefix: boolean;
 }
 
-const tokenText = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
-const configSchema = z.looseObject({
-  add_bos_token: z.boolean().nullish(),
-  add_eos_token: z.boolean().nullish(),
-  bos_token: tokenText,
-  eos_token: tokenText,
-  added_tokens_decoder: z
-    .record(z.string(), z.looseObject({ content: z.string(), special: z.boolean().optional() }))
-    .optional(),
-});
-type Config = z.infer<typeof configSchema>;
-
-/** Errors: "tokenizer" for a damaged file, and for a vocabulary that is no BPE or changes texts before it cuts them. */
-export function sentencePieceMetadata(files: SentencePieceFiles, name: string): TokenizerMetadata {
-  const { pieces, trainer, normaliser } = readModel(files.model, name);
-  checkSupported(trainer, normaliser, name);
-  const config = configSchema.safeParse(parseJson(files.config ?? "{}", "tokenizer_config.json"));
-  if (!config.success)
-    fail("tokenizer", `tokenizer_config.json: ${z.prettifyError(config.error).split("\n")[0]}`);
-  const tokens = pieces.map(({ text }) => text);
-  const kinds = pieces.map(({ kind }) => kind);
-  for (const [id, { text, special }] of addedTokens(config.data, files.added)) {
-    if (!(Number.isInteger(id) && id >= 0 && id <= tokens.length))
-      fail(
-        "tokenizer",
-        `${name}: the added token ${JSON.stringify(text)} has the id ${id}, after ${tokens.length - 1}`,
-        "fetch the tokenizer's files again, all of one version",
-      );
-    if (id < pieces.length) continue; // said a second time
-    tokens[id] = text;
-    kinds[id] = special ? pieceKinds.control : pieceKinds.userDefined;
-  }
-  const scores = new Float32Array(tokens.length);
-  scores.set(pieces.map(({ score }) => score));
-  const idOf = (token: z.infer<typeof tokenText>, usual: number): number | undefined => {
-    const id = token ? tokens.indexOf(typeof token === "string" ? token : token.content) : usual;
-    return id >= 0 ? id : undefined;
-  };
-  const keys = {
-    model: "llama",
-    tokens,
-    scores,
-    token_type: Int32Array.from(kinds),
-    bos_token_id: idOf(config.data.bos_token, trainer.int(41, 1)),
-    eos_token_id: idOf(config.data.eos_token, trainer.int(42, 2)),
-    add_bos_token: config.data.add_bos_token ?? true,
-    add_eos_token: config.data.add_eos_token ?? false,
-    add_space_prefix: normaliser.int(3, 1) === 1,
-  };
-  return new Map(Object.entries(keys).map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
-}
-
-interface Piece {
+export interface Piece {
   readonly text: string;
   readonly score: number;
+  /** One of {@link pieceKinds}. */
   readonly kind: number;
 }
 
-function readModel(
-  bytes: Uint8Array,
-  name: string,
-): { pieces: Piece[]; trainer: Message; normaliser: Message } {
+/** Errors: "tokenizer" for a damaged file, and for a vocabulary that is no BPE or changes texts before it cuts them. */
+export function readSentencePieceModel(bytes: Uint8Array, name: string): SentencePieceModel {
   if (tiktokenLine.test(String.fromCharCode(...bytes.subarray(0, 200))))
     fail(
       "tokenizer",
@@ -98,7 +40,14 @@ function readModel(
   });
   if (pieces.length === 0) fail("tokenizer", `${name} holds no pieces`, "fetch the file again");
   const part = (field: number): Message => new Message(model.all(field).at(-1) ?? new Uint8Array(0), name);
-  return { pieces, trainer: part(2), normaliser: part(3) };
+  const [trainer, normaliser] = [part(2), part(3)];
+  checkSupported(trainer, normaliser, name);
+  return {
+    pieces,
+    bosId: trainer.int(41, 1),
+    eosId: trainer.int(42, 2),
+    addsPrefix: normaliser.int(3, 1) === 1,
+  };
 }
 
 /** A token's bytes in base64, and its rank. */
@@ -125,19 +74,6 @@ function checkSupported(trainer: Message, normaliser: Message, name: string): vo
       `${name}: the vocabulary ${fault[1]}, which is read from a tokenizer.json only`,
       "convert it: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes one",
     );
-}
-
-/** Tokens beside the vocabulary, by id, in the order of ids. */
-function addedTokens(
-  config: Config,
-  added: string | undefined,
-): [number, { text: string; special: boolean }][] {
-  const old = z.record(z.string(), z.int()).safeParse(parseJson(added ?? "{}", "added_tokens.json"));
-  if (!old.success) fail("tokenizer", "added_tokens.json does not hold ids by text", "fetch the file again");
-  const found = new Map(Object.entries(old.data).map(([text, id]) => [id, { text, special: true }]));
-  for (const [id, { content, special = false }] of Object.entries(config.added_tokens_decoder ?? {}))
-    found.set(Number(id), { text: content, special });
-  return [...found].sort(([a], [b]) => a - b);
 }
 
 /** The fields of a protocol buffer's message, by number. */

@@ -1,6 +1,6 @@
 import { MergeTable } from "../merge.ts";
-import { type Model, vocabularyOf } from "./models.ts";
 import type { Part } from "./part.ts";
+import { type Model, vocabularyOf } from "./vocabulary.ts";
 
 /** Byte pair encoding over characters. Source: tokenizers 0.23, models/bpe/model.rs. */
 export function bpeModel(part: Part): Model {

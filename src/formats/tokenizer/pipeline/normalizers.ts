@@ -117,7 +117,8 @@ export function trimEnd(text: string): string {
 }
 const isSpace = /^\p{White_Space}$/u;
 
-const nmtRemoved = filtered(/[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]+/gu);
+const nmtControl = "\\u0001-\\u0008\\u000b\\u000e-\\u001f\\u007f\\u008f\\u009f";
+const nmtRemoved = filtered(new RegExp(`[${nmtControl}]+`, "gu"));
 const nmtSpaces = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu;
 const nmt: Normalizer = (given) => mapped((text) => text.replace(nmtSpaces, " "))(nmtRemoved(given));
 

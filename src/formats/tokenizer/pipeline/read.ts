@@ -2,11 +2,12 @@ import { type AddedToken, plainToken } from "../added-tokens.ts";
 import { configTokens, type TokenizerConfigJson } from "../config.ts";
 import { endsOf } from "../ends.ts";
 import { decodersOf, spaced } from "./decoders.ts";
-import { modelOf, mostIds } from "./models.ts";
+import { modelOf } from "./models.ts";
 import { normalizerOf } from "./normalizers.ts";
 import { Part } from "./part.ts";
 import { preTokenizerOf } from "./pre-tokenizers.ts";
 import { type PipelineParts, PipelineTokenizer } from "./tokenizer.ts";
+import { mostIds } from "./vocabulary.ts";
 
 /**
  * Reads any tokenizer.json. Its keys "truncation" and "padding" are for training: transformers takes no notice of them either, unless
@@ -15,9 +16,19 @@ import { type PipelineParts, PipelineTokenizer } from "./tokenizer.ts";
  * Errors: tokenizer, with the key.
  *
  * @param name what errors call the file
+ * @param adds whether bos and eos stand around a text, instead of what the post-processor says
  */
-export function readPipeline(json: object, config: TokenizerConfigJson, name: string): PipelineTokenizer {
-  return new PipelineTokenizer(pipelineParts(json, config, name));
+export function readPipeline(
+  json: object,
+  config: TokenizerConfigJson,
+  name: string,
+  adds?: { readonly bos: boolean; readonly eos: boolean },
+): PipelineTokenizer {
+  const parts = pipelineParts(json, config, name);
+  if (!adds) return new PipelineTokenizer(parts);
+  const ids = (wanted: boolean, id: number | null): number[] => (wanted && id !== null ? [id] : []);
+  const around = { before: ids(adds.bos, parts.bosId), after: ids(adds.eos, parts.eosId) };
+  return new PipelineTokenizer({ ...parts, around });
 }
 
 function pipelineParts(json: object, config: TokenizerConfigJson, name: string): PipelineParts {

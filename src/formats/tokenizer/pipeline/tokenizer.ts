@@ -3,9 +3,9 @@ import { readable, surfaceToBytes, wellFormed } from "../byte-level.ts";
 import type { TextStream, Tokenizer } from "../tokenizer.ts";
 import { IdList, WordMemory } from "../word-ids.ts";
 import { byteOf, chain, type Decoder, type DecoderStep, spaceCleaner } from "./decoders.ts";
-import type { Model } from "./models.ts";
 import type { Normalizer } from "./normalizers.ts";
 import type { PreTokenizer } from "./pre-tokenizers.ts";
+import type { Model } from "./vocabulary.ts";
 
 /** Everything a tokenizer.json is made of. */
 export interface PipelineParts {

@@ -1,7 +1,7 @@
 import { fail } from "../../../errors.ts";
 import { byteToken } from "./bpe.ts";
-import type { Model } from "./models.ts";
 import type { Part } from "./part.ts";
+import type { Model } from "./vocabulary.ts";
 
 /** How much less an unknown character scores than the lowest token. */
 const unknownPenalty = 10;
