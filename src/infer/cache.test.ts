@@ -159,6 +159,57 @@ test("a pool that could not grow is not written past its end", () => {
   expect(cache.bytes).toBe(bytes);
 });
 
+test("a cache that could not grow holds what it held, and grows when there is memory again", async () => {
+  const budget = { bytes: Number.POSITIVE_INFINITY };
+  let used = 0;
+  const kernels = createReferenceKernels();
+  const limited = new Device({
+    ...kernels,
+    alloc(bytes) {
+      if (used + bytes > budget.bytes) throw new Error("no memory");
+      used += bytes;
+      return kernels.alloc(bytes);
+    },
+    free(storage) {
+      used -= storage.byteLength;
+      kernels.free(storage);
+    },
+  });
+  const layers = 3;
+  const cache = new PagedCache(limited, layers, 4);
+  const sequence = cache.open();
+  const values = new Random(5, "grown");
+  const [q, k, v] = [4, 2, 2].map((heads) => {
+    const size = 100 * heads * 6;
+    return tensor(limited, values.normals(size), [100, heads, 6]);
+  });
+  const feed = async (start: number, count: number): Promise<ArrayLike<number>[]> => {
+    const pass = cache.pass([{ sequence, count }]);
+    const parts = [q, k, v].map((x) => rowsOf(x, start, count));
+    return await Promise.all(
+      pass.layers.map((layer) => layer.attend(parts[0], parts[1], parts[2], plain).data()),
+    );
+  };
+  await feed(0, 3);
+  limited.trim();
+  const { bytes } = cache;
+  const live = limited.memory.live;
+  // Room for one layer's larger pools, but not for those of all three: each time as the first.
+  budget.bytes = used + 26 * 4 * 2 * 6 * 4 * 2 * 2;
+  for (let attempt = 0; attempt < 3; attempt++) {
+    expect(() => cache.place([{ sequence, count: 97 }])).toThrow("no memory");
+    expect([sequence.length, cache.bytes, limited.memory.live]).toEqual([3, bytes, live]);
+  }
+  // A request of ordinary size goes on meanwhile.
+  await feed(3, 2);
+  budget.bytes = Number.POSITIVE_INFINITY;
+  const rest = await feed(5, 95);
+  const whole = (x: Tensor): Tensor => x.view([1, ...x.shape]);
+  const alone = await attention(whole(q), whole(k), whole(v), { window: 0, scale: 0.25 }).data();
+  for (const got of rest) expect(worstDifference(got, alone.subarray(5 * 4 * 6))).toBeLessThan(1e-6);
+  cache.dispose();
+});
+
 test("what a cache cannot do is said", () => {
   const cache = new PagedCache(device, 1);
   const sequence = cache.open();

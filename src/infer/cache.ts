@@ -92,10 +92,12 @@ export class PagedCache {
 
   /**
    * Makes room for the rows of a forward pass, each sequence's rows together and in order, and counts them as held. A pass that fails must be
-   * taken back with `truncate`. Errors: "state".
+   * taken back with `truncate`. Where there is no memory for more pages, nothing is held that was not held before. Errors: "state", "memory".
    */
   place(rows: readonly SequenceRows[]): RowPlaces {
     const sequences = rows.map(({ sequence }) => this.ownOf(sequence));
+    const lengths = sequences.map(({ length }) => length);
+    const pagesBefore = this.pages;
     const position: number[] = [];
     const sequence: number[] = [];
     let end = 0;
@@ -108,7 +110,16 @@ export class PagedCache {
         sequence.push(i);
       }
     }
-    for (const layer of this.layers) layer.reserve(this.pages);
+    try {
+      this.reserve();
+    } catch (error) {
+      // Pages that are not there are nobody's: else every later pass would ask for them again.
+      for (const [i, one] of sequences.entries()) one.truncate(Math.min(lengths[i], one.length));
+      const there = this.free.filter((page) => page < pagesBefore);
+      this.free.splice(0, this.free.length, ...there);
+      this.pages = pagesBefore;
+      throw error;
+    }
     const most = Math.max(1, ...sequences.map(({ table }) => table.length));
     const pagesEach = 2 ** Math.ceil(Math.log2(most));
     const pages = new Int32Array(sequences.length * pagesEach);
@@ -137,6 +148,17 @@ export class PagedCache {
     for (const layer of this.layers) layer.dispose();
     this.free.length = 0;
     this.pages = 0;
+  }
+
+  /** Room for all pages in every layer, or in none: layers that grew before one that could not give the memory back. */
+  private reserve(): void {
+    const before = this.layers.map(({ room }) => room);
+    try {
+      for (const layer of this.layers) layer.reserve(this.pages);
+    } catch (error) {
+      for (const [i, layer] of this.layers.entries()) layer.shrink(before[i]);
+      throw error;
+    }
   }
 
   private takePage(): number {
@@ -208,13 +230,26 @@ class LayerPool {
     return { attend: (q, k, v, options) => this.attend(q, k, v, options, places) };
   }
 
-  /** Room for `pages` pages from the next pass on. */
+  /** Room for `pages` pages from the next pass on: for twice as many as before, so that growing is rare, or where memory is short for these alone. */
   reserve(pages: number): void {
     if (pages <= this.pages) return;
-    const more = Math.max(pages, firstPages, 2 * this.pages);
-    if (this.k_PSGC) this.k_PSGC = this.grown(this.k_PSGC, more);
-    if (this.v_PSGV) this.v_PSGV = this.grown(this.v_PSGV, more);
-    this.pages = more; // last: where there is no memory, the pages are not there
+    const ample = Math.max(pages, firstPages, 2 * this.pages);
+    try {
+      this.resize(ample);
+    } catch (error) {
+      if (ample === pages) throw error;
+      this.resize(pages);
+    }
+  }
+
+  /** Gives the memory of all but the first `pages` pages back, where there is memory to move those. */
+  shrink(pages: number): void {
+    if (pages >= this.pages) return;
+    try {
+      this.resize(pages);
+    } catch {
+      // They stay: room that is not needed does no harm.
+    }
   }
 
   dispose(): void {
@@ -245,17 +280,36 @@ class LayerPool {
     return keep(empty(this.device, [this.pages, this.pageSize, ...shape.slice(1)]));
   }
 
-  private grown(old: Tensor, pages: number): Tensor {
-    const larger = keep(empty(this.device, [pages, ...old.shape.slice(1)]));
+  /** Room for exactly `pages`; both pools, or on an error neither. */
+  private resize(pages: number): void {
+    const { k_PSGC, v_PSGV } = this;
+    const k = k_PSGC && this.moved(k_PSGC, pages);
+    let v: Tensor | null;
+    try {
+      v = v_PSGV && this.moved(v_PSGV, pages);
+    } catch (error) {
+      k?.dispose();
+      throw error;
+    }
+    k_PSGC?.dispose();
+    v_PSGV?.dispose();
+    this.k_PSGC = k;
+    this.v_PSGV = v;
+    this.pages = pages;
+  }
+
+  /** A pool of `pages` pages, which begins as `old` does. */
+  private moved(old: Tensor, pages: number): Tensor {
+    const shape = [pages, ...old.shape.slice(1)];
+    const next = keep(empty(this.device, shape));
     this.device.kernels.run.stridedCopy({
       x: old.buf,
-      out: larger.buf,
-      dims: [1, 1, 1, old.size],
+      out: next.buf,
+      dims: [1, 1, 1, Math.min(old.size, next.size)],
       xStrides: [0, 0, 0, 1],
       outStrides: [0, 0, 0, 1],
       accumulate: false,
     });
-    old.dispose();
-    return larger;
+    return next;
   }
 }

@@ -12,18 +12,24 @@ import { type CachedSequence, PagedCache } from "./cache.ts";
 import { checkRequest, type RequestOptions } from "./options.ts";
 import { Generation } from "./request.ts";
 import { isPlainGreedy } from "./sampler.ts";
-import { deviceOf } from "./step.ts";
+import { deviceOf, type StepResult, type StepRows } from "./step.ts";
 import { Stepper } from "./stepper.ts";
 
 export interface EngineOptions {
-  /** Requests in one step; others wait for their turn. Default 8. */
+  /** Requests in one step; where there are more, they take turns. Default 8. */
   readonly maxBatch?: number;
-  /** Rows of a step: a longer prompt is read in pieces, so that those who decode are not held up. Default 512. */
+  /**
+   * Rows of a step: a longer prompt is read in pieces, so that those who decode are not held up. Where more decode than there are rows, they
+   * take turns. Default 512.
+   */
   readonly maxRows?: number;
   /** Tokens a request may be ahead of its reader; 0: the next is made when it is asked for. Default 8. */
   readonly ahead?: number;
   readonly ctx?: Context;
 }
+
+/** One row in as many is for the prompt that has waited longest, whoever decodes: else a step full of those who do would leave it none. */
+const promptShare = 4;
 
 /** Between steps, other work of the process (signals, requests) gets its turn this often, in milliseconds. */
 const yieldEvery = 25;
@@ -37,6 +43,7 @@ export class Engine {
   private readonly cache: PagedCache;
   private readonly stepper: Stepper;
   private readonly options: Required<Omit<EngineOptions, "ctx">>;
+  /** Those that have waited longest come first. */
   private requests: Generation[] = [];
   /** Resolves when the step under way is done. */
   private step: Promise<void> | null = null;
@@ -139,47 +146,72 @@ export class Engine {
     }
   }
 
-  /** The first `maxBatch` requests that can go on: one whose reader is slow holds up nobody. */
+  /** The `maxBatch` requests that have waited longest of those that can go on: one whose reader is slow holds up nobody. */
   private batch(): Generation[] {
     return this.requests.filter((request) => request.ready).slice(0, this.options.maxBatch);
   }
 
   private async runBatch(batch: readonly Generation[]): Promise<void> {
-    const { maxRows } = this.options;
     if (this.alone) for (const { sequence } of batch) sequence.truncate(0);
-    // Who decodes comes first; prompts share the rows that are left.
-    let left = maxRows;
-    const parts = [...batch]
-      .sort((a, b) => a.pending - b.pending)
-      .flatMap((request) => {
-        const rows = request.rows(left);
-        left -= rows.ids.length;
-        return rows.ids.length > 0 ? [{ request, rows }] : [];
-      });
+    const parts = this.shareRows(batch);
+    await this.runParts(parts);
+    // Who was served goes to the end, so that the others are next.
+    const served = new Set(parts.map(({ request }) => request));
+    const going = this.requests.filter((request) => !request.done);
+    this.requests = [
+      ...going.filter((request) => !served.has(request)),
+      ...going.filter((request) => served.has(request)),
+    ];
+  }
+
+  /** Who decodes comes first, a row each; prompts share the rows that are left, and the first of all in line is never left out. */
+  private shareRows(batch: readonly Generation[]): StepPart[] {
+    const { maxRows } = this.options;
+    const decoding = batch.filter(({ pending }) => pending === 1);
+    const prompts = batch.filter(({ pending }) => pending > 1);
+    const [first] = batch;
+    const kept = prompts[0] === first ? Math.min(first.pending, Math.ceil(maxRows / promptShare)) : 0;
+    const taken = decoding.slice(0, maxRows - kept);
+    let left = maxRows - taken.length;
+    const parts = taken.map((request) => ({ request, rows: request.rows(1) }));
+    for (const request of prompts) {
+      if (left === 0) break;
+      const rows = request.rows(left);
+      left -= rows.ids.length;
+      parts.push({ request, rows });
+    }
+    return parts;
+  }
+
+  /**
+   * A step of these requests. Where it fails, halves of them are tried, down to each alone: an error, such as no memory for a request's keys and
+   * values, ends the request that meets it alone, and no other.
+   */
+  private async runParts(parts: readonly StepPart[]): Promise<void> {
     const places = parts.map(({ request: { sequence }, rows }) => ({ sequence, count: rows.ids.length }));
     const lengths = places.map(({ sequence }) => sequence.length);
+    let results: readonly StepResult[];
     try {
-      const rows = parts.map((part) => part.rows);
-      const results = await this.stepper.run(rows, places, {
-        logits: parts.some(({ request }) => !isPlainGreedy(request.options)),
-        totals: parts.some(({ request }) => request.takesTotal),
-        routes: parts.some(({ request }) => request.options.routes === true),
-      });
-      let next = 0;
-      for (const { request, rows } of parts) if (rows.sampled) request.take(results[next++]);
+      results = await this.stepper.run(
+        parts.map(({ rows }) => rows),
+        places,
+        {
+          logits: parts.some(({ request }) => !isPlainGreedy(request.options)),
+          totals: parts.some(({ request }) => request.takesTotal),
+          routes: parts.some(({ request }) => request.options.routes === true),
+        },
+      );
     } catch (error) {
+      this.stepper.settle();
       for (const [i, { sequence }] of places.entries())
         sequence.truncate(Math.min(lengths[i], sequence.length));
-      for (const { request } of parts) request.fail(error);
+      const going = parts.filter(({ request }) => !request.done);
+      if (parts.length === 1) parts[0].request.fail(error);
+      else for (const half of halvesOf(going)) await this.runParts(half);
+      return;
     }
-    const going = this.requests.filter((request) => !request.done);
-    // Those who wait take turns.
-    this.requests = this.alone
-      ? [
-          ...going.filter((request) => !batch.includes(request)),
-          ...going.filter((request) => batch.includes(request)),
-        ]
-      : going;
+    let next = 0;
+    for (const { request, rows } of parts) if (rows.sampled) request.take(results[next++]);
   }
 
   private async breathe(): Promise<void> {
@@ -188,4 +220,15 @@ export class Engine {
     await new Promise<void>((resolve) => turn(resolve));
     this.breathed = performance.now();
   }
+}
+
+/** The rows of a request in one step. */
+interface StepPart {
+  readonly request: Generation;
+  readonly rows: StepRows;
+}
+
+function halvesOf<T>(all: readonly T[]): (readonly T[])[] {
+  const middle = Math.ceil(all.length / 2);
+  return [all.slice(0, middle), all.slice(middle)].filter((half) => half.length > 0);
 }

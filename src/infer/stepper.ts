@@ -13,6 +13,7 @@ import {
   type Device,
   type PagedRows,
   Repeated,
+  scope,
   type Tensor,
   tensor,
   untapped,
@@ -87,6 +88,15 @@ export class Stepper {
     return await (this.comesAgain(rows) ? this.again(work) : this.once(work));
   }
 
+  /** After a step that failed: waits for what it had called, and what that has to say is said to nobody. */
+  settle(): void {
+    try {
+      this.device.kernels.finish();
+    } catch {
+      // The step's own error is the one that is told.
+    }
+  }
+
   dispose(): void {
     for (const key of [...this.kept.keys()]) this.forget(key);
   }
@@ -106,7 +116,11 @@ export class Stepper {
     const inputs = stepTensors(this.device, work, this.labelNames);
     try {
       const outputs = this.compute(inputs, work, work.places.end);
-      if (!outputs) return [];
+      if (!outputs) {
+        // Kernels run later than they are called: what they have to say is said in this step, not in the next one's.
+        this.device.kernels.finish();
+        return [];
+      }
       try {
         return await readStep(outputs, work.rows);
       } finally {
@@ -185,12 +199,13 @@ function stepTensors(
   labelNames: readonly string[] | null,
 ): StepTensors {
   const inverse = wishes.totals ? inverseTemperatures(rows) : [];
-  return {
+  // In a scope, so that where memory ends the tensors made before are freed.
+  return scope(() => ({
     ids_T: tensor(device, ids),
     labels: labelNames && { names: labelNames, ids_T: tensor(device, labelIds(rows, labelNames)) },
     places: pagedRows(device, places),
     inverse_N1: inverse.length > 0 ? tensor(device, inverse, [inverse.length, 1]) : null,
-  };
+  }));
 }
 
 function writeTensors({ ids_T, labels, places, inverse_N1 }: StepTensors, work: StepWork): void {
