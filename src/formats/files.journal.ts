@@ -50,11 +50,28 @@ export class Journal {
     this.end += line.length;
   }
 
-  /** The lines so far, each as it was given. */
-  async *records(): AsyncGenerator<unknown> {
+  /** The lines so far, each as it was given. Error "checkpoint" where one is no JSON object. */
+  async *records(): AsyncGenerator<object> {
     if (this.end === 0) return;
     const lines = this.file.readLines({ start: 0, end: this.end - 1, autoClose: false });
-    for await (const line of lines) yield JSON.parse(line);
+    let number = 0;
+    for await (const line of lines) yield this.parse(line, ++number);
+  }
+
+  private parse(line: string, number: number): object {
+    let value: unknown = null;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      // Said below.
+    }
+    if (typeof value !== "object" || value === null)
+      fail(
+        "checkpoint",
+        `${this.path}: line ${number} is no JSON object`,
+        "bring the file back as it was when the run stopped, or start the run anew",
+      );
+    return value;
   }
 
   /** Waits until all lines are on the disk, not only with the operating system. */

@@ -1,17 +1,20 @@
 /**
  * Exact resume. A model in training keeps `state/step-NNNNNNNN/` folders, each written whole or not at all:
- * `arena.safetensors` (weights and both moments, f32 as they lie in memory: routing biases are among the weights) and `state.json`.
- * All else that a run needs (batches, noise, learning rate) follows from the seed and the step.
+ * `arena.safetensors` (weights and both moments, f32 as they lie in memory: routing biases are among the weights) and `state.json`, with
+ * the place of each parameter in the arena. All else that a run needs (batches, noise, learning rate) follows from the seed and the step.
  */
 import { z } from "zod";
-import { fail } from "../errors.ts";
+import { ConclaveError, fail } from "../errors.ts";
 import { replaceFolderAtomic, writeFileAtomic } from "../formats/files.atomic.ts";
 import { listFolder, remove } from "../formats/files.folders.ts";
 import { readJson } from "../formats/files.read.ts";
 import { openTensors, writeTensors } from "../formats/files.safetensors.ts";
 import type { TensorStore } from "../formats/store.ts";
+import { firstFault } from "../moe/index.ts";
 import type { Tensor } from "../tensor/index.ts";
+import { type ArenaLayout, arenaLayoutSchema, layoutOf, movesBetween, rearranged } from "./arena-layout.ts";
 import type { Evaluation } from "./evaluate.ts";
+import { evaluationSchema } from "./evaluation-schema.ts";
 import type { AdamW } from "./optimizer.ts";
 
 /** Where a model in training stands. */
@@ -26,14 +29,22 @@ export interface Progress {
   readonly evaluation: Evaluation | null;
 }
 
-const format = 1;
-const progressSchema = z.strictObject({
-  format: z.literal(format),
+const format = 2;
+
+const progress = {
   step: z.int().nonnegative(),
   metricsBytes: z.int().nonnegative(),
   seconds: z.strictObject({ steps: z.number().nonnegative(), all: z.number().nonnegative() }),
-  evaluation: z.custom<Evaluation>((value) => value === null || typeof value === "object"),
-});
+  evaluation: evaluationSchema.nullable(),
+};
+
+/** Format 1 does not say where parameters lie: as those of the model that it was written by. */
+const stateSchema = z.discriminatedUnion("format", [
+  z.strictObject({ format: z.literal(1), ...progress }),
+  z.strictObject({ format: z.literal(format), ...progress, arena: arenaLayoutSchema }),
+]);
+
+type State = z.infer<typeof stateSchema>;
 
 const parts = ["values", "m", "v"] as const;
 
@@ -50,6 +61,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const path = checkpointPath(folder, progress.step);
   const tensors = tensorsOf(optimizer);
+  const arena = layoutOf(optimizer.arena);
   await replaceFolderAtomic(path, async (place) => {
     const stored = parts.map((name) => ({
       name,
@@ -58,34 +70,71 @@ export async function saveCheckpoint(
       bytes: async () => bytesOf(await tensors[name].data()),
     }));
     await writeTensors(`${place}/arena.safetensors`, stored);
-    await writeFileAtomic(`${place}/state.json`, JSON.stringify({ format, ...progress }));
+    await writeFileAtomic(`${place}/state.json`, JSON.stringify({ format, ...progress, arena }));
   });
   for (const step of (await checkpointSteps(folder)).slice(0, -keep))
     await remove(checkpointPath(folder, step));
   return path;
 }
 
-/** The newest checkpoint in `folder`, put into `optimizer` and its arena; null where there is none. */
+/**
+ * The newest checkpoint in `folder`, put into `optimizer` and its arena; null where there is none. One whose parameters lie in another order or
+ * at other places is read by their names. Error "checkpoint", which names the file: it is damaged, of a later version, or of another model.
+ */
 export async function loadCheckpoint(folder: string, optimizer: AdamW): Promise<Progress | null> {
   await removeLeftovers(`${folder}/state`);
-  const step = (await checkpointSteps(folder)).at(-1);
+  const steps = await checkpointSteps(folder);
+  const step = steps.at(-1);
   if (step === undefined) return null;
   const path = checkpointPath(folder, step);
-  const parsed = progressSchema.safeParse(await readJson(`${path}/state.json`));
-  if (!parsed.success || parsed.data.step !== step)
-    fail(
-      "checkpoint",
-      `${path}/state.json is not a state of this format`,
-      "start a new run, or delete this checkpoint to go on from the one before",
-    );
-  const store = await openTensors(`${path}/arena.safetensors`);
+  const before = steps.at(-2);
+  const remedy =
+    before === undefined
+      ? "start the run anew: there is no checkpoint before it"
+      : `delete ${path} to go on from the checkpoint before it, of step ${before}`;
+  const state = await readState(`${path}/state.json`, step, remedy);
+  await asCheckpoint(remedy, () => readArena(path, state, optimizer));
+  const { metricsBytes, seconds, evaluation } = state;
+  return { step, metricsBytes, seconds, evaluation };
+}
+
+async function readState(file: string, step: number, remedy: string): Promise<State> {
+  const json = await asCheckpoint(remedy, () => readJson(file));
+  const parsed = stateSchema.safeParse(json);
+  if (!parsed.success) {
+    const { path, what } = firstFault(parsed.error);
+    return fail("checkpoint", `${file}: ${path.join(".") || "the state"}: ${what}`, remedy);
+  }
+  if (parsed.data.step !== step)
+    fail("checkpoint", `${file}: step: it is ${parsed.data.step}, in the folder of step ${step}`, remedy);
+  return parsed.data;
+}
+
+async function readArena(path: string, state: State, { arena, m, v }: AdamW): Promise<void> {
+  const wanted = layoutOf(arena);
+  const stored = state.format === 1 ? wanted : state.arena;
+  const moves = movesBetween(stored, wanted, `${path}/state.json`);
+  const file = `${path}/arena.safetensors`;
+  const store = await openTensors(file);
   try {
-    for (const [name, tensor] of Object.entries(tensorsOf(optimizer))) await fill(path, name, tensor, store);
+    for (const [name, tensor] of Object.entries({ values: arena.values, m, v })) {
+      const elements = await readPart(file, name, stored, store);
+      tensor.write(rearranged(elements, moves, wanted.elements));
+    }
   } finally {
     await store.close();
   }
-  const { metricsBytes, seconds, evaluation } = parsed.data;
-  return { step, metricsBytes, seconds, evaluation };
+}
+
+/** What a damaged or missing file means here; an error of the disk stays what it is. */
+async function asCheckpoint<T>(remedy: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof ConclaveError)) throw cause;
+    if (cause.code !== "file-damaged" && cause.code !== "file-missing") throw cause;
+    throw new ConclaveError("checkpoint", cause.message, { remedy, cause });
+  }
 }
 
 /** Where the checkpoint of `step` lies. */
@@ -99,18 +148,18 @@ export async function checkpointSteps(folder: string): Promise<number[]> {
   return names.filter((name) => /^step-\d{8}$/.test(name)).map((name) => Number(name.slice(5)));
 }
 
-async function fill(path: string, name: string, tensor: Tensor, store: TensorStore): Promise<void> {
+async function readPart(
+  file: string,
+  name: string,
+  { elements }: ArenaLayout,
+  store: TensorStore,
+): Promise<Float32Array<ArrayBuffer>> {
   const stored = store.tensors.get(name);
-  if (stored?.dtype !== "F32" || stored.shape.length !== 1 || stored.shape[0] !== tensor.size) {
+  if (stored?.dtype !== "F32" || stored.shape.length !== 1 || stored.shape[0] !== elements) {
     const found = stored ? `${stored.dtype} [${stored.shape}]` : "nothing";
-    fail(
-      "checkpoint",
-      `${path}: ${name} should be F32 [${tensor.size}], the file holds ${found}`,
-      "start a new run, or delete this checkpoint to go on from the one before",
-    );
+    fail("checkpoint", `${file}: ${name} should be F32 [${elements}], the file holds ${found}`);
   }
-  const bytes = await store.read(name);
-  tensor.write(new Float32Array(bytes.slice().buffer));
+  return new Float32Array((await store.read(name)).slice().buffer);
 }
 
 /** What killed writes left; the caller holds the run's lock, so nobody is writing. */

@@ -1,4 +1,5 @@
 /** The way of one model through its steps: what is written down, and when it is evaluated, saved, stopped. */
+import { z } from "zod";
 import { fail } from "../errors.ts";
 import { Journal } from "../formats/files.journal.ts";
 import { type CollapseAlarm, causalityOf } from "../moe/index.ts";
@@ -13,10 +14,16 @@ import {
 import { type TrainConfig, tokensPerStep } from "./config.ts";
 import type { TokenCorpus } from "./data.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
-import type { EvaluationRecord, Role, StepRecord, TrainEvent } from "./events.ts";
+import type { Role, StepRecord, TrainEvent } from "./events.ts";
 import { Divergence, type Learner } from "./learner.ts";
 import { pause } from "./pause.ts";
 import { prefixPositions } from "./prefix.ts";
+
+/** What the alarm reads of a line of `metrics.jsonl`. */
+const stepSchema = z.object({
+  step: z.int(),
+  layers: z.array(z.object({ counts: z.array(z.number()).readonly() })).readonly(),
+});
 
 /** Weight of the newest step in the running mean of a step's time: about the last ten count. */
 const newest = 0.1;
@@ -94,12 +101,19 @@ export class Course {
   private async recall(): Promise<void> {
     if (!this.options.alarm) return;
     for await (const line of this.metrics.records()) {
-      const record = line as StepRecord | EvaluationRecord;
-      if ("layers" in record) this.watch(record);
+      if (!("layers" in line)) continue;
+      const record = stepSchema.safeParse(line);
+      if (!record.success)
+        fail(
+          "checkpoint",
+          `${this.options.folder}/metrics.jsonl: a line says of the experts what is not of their form: ${JSON.stringify(line).slice(0, 80)}`,
+          "bring the file back as it was when the run stopped, or start the run anew",
+        );
+      this.watch(record.data);
     }
   }
 
-  private watch({ step, layers }: StepRecord): void {
+  private watch({ step, layers }: z.infer<typeof stepSchema>): void {
     const { role, alarm, onEvent } = this.options;
     layers.forEach(({ counts }, layer) => {
       for (const alert of alarm?.observe(step, layer, counts) ?? [])
