@@ -99,7 +99,10 @@ function from(source: string | undefined): string {
   return source === undefined ? "" : `${source}: `;
 }
 
-/** Error "data" unless each split has room for one window. */
+/**
+ * Error "data" unless each split has room for one window in one of its domains at least, and each domain has something to learn in training
+ * text and something to predict in held-out text.
+ */
 export function checkSizes(corpus: TokenCorpus, sequence: number): void {
   for (const [split, streams] of [
     ["training", corpus.train],
@@ -108,11 +111,33 @@ export function checkSizes(corpus: TokenCorpus, sequence: number): void {
     const longest = Math.max(0, ...streams.map(({ ids }) => ids.length));
     if (longest > sequence) continue;
     const total = streams.reduce((sum, { ids }) => sum + ids.length, 0);
+    const each = streams.map(({ domain, ids }) => `${domain} ${ids.length}`).join(", ");
     fail(
       "data",
-      `the ${split} text has ${total} tokens, at most ${longest} in one domain; a window takes ${sequence + 1} (data.sequence + 1)`,
-      "give --data files or folders with more UTF-8 text, or a smaller data.sequence",
+      `the ${split} text has ${total} tokens, at most ${longest} in one domain; a window takes ${sequence + 1} (data.sequence + 1): ${each}`,
+      "give --data files or folders with more UTF-8 text, a smaller data.sequence, or one folder of all files, which is one domain",
     );
+  }
+  checkDomains(corpus);
+}
+
+function checkDomains({ train, heldOut, tokenBytes }: TokenCorpus): void {
+  const remedy = "give it more text, or leave it out of --data";
+  for (const { domain, ids } of train)
+    if (ids.length < 2)
+      fail(
+        "data",
+        `the training text of the domain ${JSON.stringify(domain)} has ${ids.length} tokens; one and the token after it are the least to learn from`,
+        remedy,
+      );
+  for (const { domain, ids } of heldOut) {
+    const bytes = ids.subarray(1).reduce((sum, id) => sum + (tokenBytes[id] ?? 0), 0);
+    if (ids.length < 2 || (tokenBytes.length > 0 && bytes === 0))
+      fail(
+        "data",
+        `the held-out text of the domain ${JSON.stringify(domain)} has ${ids.length} tokens, none of them text that follows a token: there is nothing to predict`,
+        `${remedy}; a larger data.heldOutShare holds out more`,
+      );
   }
 }
 
@@ -129,7 +154,34 @@ export function checkIds({ train, heldOut }: TokenCorpus, vocabulary: number): v
   }
 }
 
-/** The batch of `step`: B windows, each starting anywhere in the training text with the same chance. */
+/**
+ * The places where a window may start: anywhere that leaves it whole. A stream shorter than a window and its last target starts at any of its
+ * tokens, and goes on from its beginning, as often as the window takes: its text (which ends in an end-of-text token) over and over. Every
+ * place of the window is then text of that domain, with the token that follows it as its target.
+ */
+function startsOf({ ids }: Stream, sequence: number): number {
+  if (ids.length > sequence) return ids.length - sequence;
+  return ids.length < 2 ? 0 : ids.length;
+}
+
+/** Draws the windows of a step: one place to start among all, each with the same chance. */
+function drawStreams(
+  starts: readonly number[],
+  batch: number,
+  seed: number,
+  step: number,
+): { stream: number; start: number }[] {
+  const total = starts.reduce((sum, n) => sum + n, 0);
+  const random = new Random(seed, "batch", step);
+  return Array.from({ length: batch }, () => {
+    let start = random.integer(total);
+    let stream = 0;
+    while (start >= starts[stream]) start -= starts[stream++];
+    return { stream, start };
+  });
+}
+
+/** The batch of `step`: B windows, each starting anywhere in the training text with the same chance (see {@link startsOf}). */
 export function trainingBatch(
   streams: readonly Stream[],
   size: { readonly batch: number; readonly sequence: number },
@@ -137,20 +189,30 @@ export function trainingBatch(
   step: number,
 ): Batch {
   const { batch, sequence } = size;
-  const starts = streams.map(({ ids }) => Math.max(0, ids.length - sequence));
-  const total = starts.reduce((sum, n) => sum + n, 0);
-  const random = new Random(seed, "batch", step);
-  const windows: Window[] = [];
-  for (let b = 0; b < batch; b++) {
-    let start = random.integer(total);
-    let stream = 0;
-    while (start >= starts[stream]) start -= starts[stream++];
-    windows.push({ stream, start, length: sequence });
-  }
-  return gatherWindows(streams, windows);
+  const starts = streams.map((stream) => startsOf(stream, sequence));
+  const drawn = drawStreams(starts, batch, seed, step);
+  return gatherWindows(
+    streams,
+    drawn.map((place) => ({ ...place, length: sequence })),
+  );
 }
 
-/** `length` inputs from `start` on, with the `length` targets one place later. */
+/** The domains with held-out text of which a run of `steps` steps draws no window: what it evaluates there it was never trained on. */
+export function domainsNeverDrawn(
+  { train, heldOut }: Pick<TokenCorpus, "train" | "heldOut">,
+  size: { readonly batch: number; readonly sequence: number },
+  seed: number,
+  steps: number,
+): string[] {
+  const starts = train.map((stream) => startsOf(stream, size.sequence));
+  const missing = new Set(heldOut.filter(({ ids }) => ids.length > 1).map(({ domain }) => domain));
+  for (let step = 1; step <= steps && missing.size > 0; step++)
+    for (const { stream } of drawStreams(starts, size.batch, seed, step))
+      missing.delete(train[stream].domain);
+  return [...missing];
+}
+
+/** `length` inputs from `start` on, with the `length` targets one place later; a training window may go on from its stream's beginning. */
 export interface Window {
   readonly stream: number;
   readonly start: number;
@@ -198,10 +260,20 @@ function gatherWindows(streams: readonly Stream[], windows: readonly Window[]): 
   const targets = new Int32Array(windows.length * sequence);
   windows.forEach(({ stream, start }, row) => {
     const { ids } = streams[stream];
-    inputs.set(ids.subarray(start, start + sequence), row * sequence);
-    targets.set(ids.subarray(start + 1, start + 1 + sequence), row * sequence);
+    fillFrom(ids, start, inputs.subarray(row * sequence, (row + 1) * sequence));
+    fillFrom(ids, start + 1, targets.subarray(row * sequence, (row + 1) * sequence));
   });
   return { inputs, targets, batch: windows.length, sequence, domains: windows.map(({ stream }) => stream) };
+}
+
+/** Fills `to` with ids from `start` on, and from the beginning again where they end. */
+function fillFrom(ids: Int32Array, start: number, to: Int32Array): void {
+  for (let done = 0; done < to.length; ) {
+    const from = (start + done) % ids.length;
+    const piece = ids.subarray(from, from + to.length - done);
+    to.set(piece, done);
+    done += piece.length;
+  }
 }
 
 /** Something about its domain for each token of `batch`. */

@@ -86,7 +86,7 @@ export async function evaluate(
   const share = positions.length / everything.reduce((sum, { length }) => sum + length, 0);
   const read = await prefixLosses(model, corpus, positions, options);
   const prefixesOf = (losses: readonly PositionLoss[]): Partial<PrefixFigures> =>
-    losses.length > 0 ? prefixFigures(losses, share) : {};
+    losses.some(({ bytes }) => bytes > 0) ? prefixFigures(losses, share) : {};
   const total = (key: "nats" | "tokens" | "bytes"): number => sums.reduce((all, sum) => all + sum[key], 0);
   return {
     causality: model.causality,

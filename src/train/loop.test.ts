@@ -373,3 +373,31 @@ test("labels without an entry for a domain are a mistake that names it", async (
     message: /"sums"/,
   });
 });
+
+test("a domain shorter than a window is trained on by its label, and one that is never drawn is told of", async () => {
+  const note: Document = { path: "note.txt", domain: "note", text: "xyz zyx xyz.\n".repeat(4), start: 0 };
+  const table = { story: [0], sums: [1], note: [2] };
+  const routing = { order: "score-then-select", select: { by: "label", table, k: 1 } };
+  const configured = (steps: number): TrainConfig =>
+    configOf({ model: { routing }, data: { sequence: 64 }, steps, optimizer: { warmup: 0 }, twin: false });
+  const texts = documents().map((one) => ({ ...one, text: one.text.slice(0, 1500) }));
+  const corpus = prepareCorpus([...texts, note], configured(1).data);
+  expect(corpus.corpus.train[2].ids.length).toBeLessThan(64);
+  const warned = async (steps: number): Promise<[string[], number]> => {
+    const { out, events } = await run(configured(steps), corpus);
+    const lines = (await readFile(join(out, "metrics.jsonl"), "utf8")).trim().split("\n");
+    const notes = lines
+      .map((line) => JSON.parse(line))
+      .reduce((sum, line) => sum + (line.heldOut ? 0 : line.layers[0].counts[2]), 0);
+    return [events.flatMap((event) => (event.type === "warning" ? [event.message] : [])), notes];
+  };
+  const [said, none] = await warned(1);
+  expect(said).toEqual([
+    expect.stringMatching(/none of the run's 2 windows is of "note" \(\d+ training tokens\)/),
+  ]);
+  expect(none).toBe(0);
+  const [silent, tokens] = await warned(60);
+  expect(silent).toEqual([]);
+  expect(tokens).toBeGreaterThan(0);
+  expect(tokens % 64).toBe(0); // whole windows: no place of one is filled up with anything else
+});

@@ -8,7 +8,7 @@ import type { Device } from "../tensor/index.ts";
 import type { Progress } from "./checkpoint.ts";
 import { type TrainConfig, tokensPerStep } from "./config.ts";
 import { Course } from "./course.ts";
-import { checkLabels, checkPriority, checkSizes, type TokenCorpus } from "./data.ts";
+import { checkLabels, checkPriority, checkSizes, domainsNeverDrawn, type TokenCorpus } from "./data.ts";
 import type { ModelSummary, Role, Summary, TrainEvent } from "./events.ts";
 import { Learner } from "./learner.ts";
 import { modelOf } from "./model.ts";
@@ -51,6 +51,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const folder = await openRunFolder(out, resume, config, fingerprint);
   try {
     for (const message of folder.warnings) onEvent({ type: "warning", message });
+    const undrawn = undrawnWarning(config, corpus);
+    if (undrawn) onEvent({ type: "warning", message: undrawn });
     const ends: ModelEnd[] = [];
     for (const role of config.twin ? (["moe", "dense"] as const) : (["moe"] as const)) {
       const end = await trainModel(role, config, options, onEvent);
@@ -67,6 +69,18 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   } finally {
     await folder.release();
   }
+}
+
+/** What the run evaluates though it never trains on it; null: nothing. */
+function undrawnWarning({ data, seed, steps }: TrainConfig, corpus: TokenCorpus): string | null {
+  const size = { batch: data.batch * data.accumulate, sequence: data.sequence };
+  const domains = domainsNeverDrawn(corpus, size, seed, steps);
+  if (domains.length === 0) return null;
+  const each = domains.map((name) => {
+    const tokens = corpus.train.find(({ domain }) => domain === name)?.ids.length ?? 0;
+    return `${JSON.stringify(name)} (${tokens} training tokens)`;
+  });
+  return `none of the run's ${steps * size.batch} windows is of ${each.join(", ")}: the held-out figures there are of text of a kind that the models never saw. Give more steps, or more of that text`;
 }
 
 interface ModelEnd {
