@@ -12,6 +12,7 @@ import {
   stat,
 } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { isRunning } from "./files.process.ts";
 import { fileError, pathExists } from "./files.read.ts";
 
 /**
@@ -163,17 +164,8 @@ async function removeStale(path: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix)) continue;
     const owner = Number.parseInt(name.slice(prefix.length), 10);
-    const stale = owner === process.pid ? !inUse.has(join(folder, name)) : !isAlive(owner);
+    const stale = owner === process.pid ? !inUse.has(join(folder, name)) : !(await isRunning(owner));
     if (stale) await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -31,7 +31,7 @@ test("the lock of a process that lives is respected, that of a dead one taken ov
   child.kill("SIGKILL");
   await gone;
   const release = await lock(path);
-  expect(JSON.parse(await readFile(path, "utf8"))).toEqual({ pid: process.pid, host: hostname() });
+  expect(JSON.parse(await readFile(path, "utf8"))).toMatchObject({ pid: process.pid, host: hostname() });
   await release();
 });
 

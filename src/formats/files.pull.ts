@@ -1,7 +1,6 @@
 import { copyFile, mkdir, rm, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ConclaveError, fail } from "../errors.ts";
 import { writeFileAtomic } from "./files.atomic.ts";
 import { causeOf, download, refuse } from "./files.download.ts";
@@ -16,7 +15,7 @@ import {
   modelFolder,
   snapshotFiles,
 } from "./files.hub-cache.ts";
-import { lock } from "./files.lock.ts";
+import { lockWhenFree, type WaitOptions } from "./files.lock.ts";
 import { fileError, pathExists, readText } from "./files.read.ts";
 import { chooseFiles, type HubFile, indexName, missingParts, type Wanted, wantedFiles } from "./hub-files.ts";
 
@@ -40,7 +39,7 @@ export interface PullOptions extends Wanted {
   readonly offline?: boolean;
   readonly signal?: AbortSignal;
   readonly progress?: (progress: PullProgress) => void;
-  /** Told, in a line, what is left aside where the pull can go on without it. */
+  /** Told, in a line, what is left aside where the pull can go on without it, and once why it waits for another pull. */
   readonly warn?: (line: string) => void;
   readonly retryMilliseconds?: number;
 }
@@ -98,12 +97,18 @@ export async function pullModel(model: HubModel, options: PullOptions = {}): Pro
   const snapshot = join(folder, "snapshots", commit);
   const allSize = files.reduce((sum, { size }) => sum + size, 0);
   let before = 0;
+  let said = false;
+  const sayOnce = (line: string): void => {
+    if (!said) options.warn?.(line);
+    said = true;
+  };
   for (const file of files) {
     const blob = join(folder, "blobs", file.hash);
     const tell = (bytes: number) => progress?.({ file: file.path, bytes, allBytes: before + bytes, allSize });
     const url = `${endpoint}/${model.name}/resolve/${commit}/${file.path.split("/").map(encodeURIComponent).join("/")}`;
     const locks = join(cache, ".locks", `models--${model.name.replace("/", "--")}`);
-    await alone(join(locks, `${file.hash}.conclave`), options.signal, async () => {
+    const waiting = { name: file.path, signal: options.signal, tell: sayOnce };
+    await alone(join(locks, `${file.hash}.conclave`), waiting, async () => {
       if ((await stat(blob).catch(() => undefined))?.size === file.size) return;
       await makeFolder(dirname(blob));
       await download({
@@ -203,22 +208,9 @@ async function loadClient(): Promise<typeof import("@huggingface/hub")> {
   }
 }
 
-const lockPollMilliseconds = 200;
-
 /** Runs `work` while no other pull of the same file runs, waiting for one that does. */
-async function alone(
-  path: string,
-  signal: AbortSignal | undefined,
-  work: () => Promise<void>,
-): Promise<void> {
-  let release: (() => Promise<void>) | undefined;
-  while (!release) {
-    release = await lock(path).catch(async (error: unknown) => {
-      if (!(error instanceof ConclaveError && error.code === "file-exists")) throw error;
-      await sleep(lockPollMilliseconds, undefined, { signal });
-      return undefined;
-    });
-  }
+async function alone(path: string, options: WaitOptions, work: () => Promise<void>): Promise<void> {
+  const release = await lockWhenFree(path, options);
   try {
     await work();
   } finally {

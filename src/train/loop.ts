@@ -43,12 +43,17 @@ export type TrainOutcome =
  * fit), "diverged" (a loss or gradient that is not a number), "disk".
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainOutcome> {
-  const { device, corpus, files, out, resume = false, onEvent = () => {} } = options;
+  const { device, corpus, files, out, resume = false } = options;
   checkSizes(corpus, config.data.sequence);
   checkLabels(config, corpus.train);
   checkPriority(config, corpus.train);
   const fingerprint = await fingerprintOf(corpus, files, device.kernels);
   const folder = await openRunFolder(out, resume, config, fingerprint);
+  // Every step is told of before anything of it is saved.
+  const onEvent = (event: TrainEvent): void => {
+    folder.check();
+    options.onEvent?.(event);
+  };
   try {
     for (const message of folder.warnings) onEvent({ type: "warning", message });
     const undrawn = undrawnWarning(config, corpus);

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { ConclaveError, fail } from "../errors.ts";
 import { checkWritable, writeFileAtomic } from "../formats/files.atomic.ts";
 import { listFolder } from "../formats/files.folders.ts";
-import { checkUnlocked, lock } from "../formats/files.lock.ts";
+import { checkUnlocked, lock, staleSeconds } from "../formats/files.lock.ts";
 import { readJson } from "../formats/files.read.ts";
 import type { TokenizerFiles } from "../formats/index.ts";
 import type { Kernels } from "../kernels/kernels.ts";
@@ -41,6 +41,8 @@ export interface RunFolder {
   readonly path: string;
   /** Why the bits of a resumed run may differ from an unbroken one's. */
   readonly warnings: readonly string[];
+  /** Error "file-exists" where another process took the folder although this one lives: it was stopped for more than a minute. */
+  check(): void;
   release(): Promise<void>;
 }
 
@@ -50,7 +52,8 @@ export function folderOf(run: string, role: Role): string {
 }
 
 /**
- * Takes the folder `path` for a new run, or for one that goes on, and keeps other processes out until released.
+ * Takes the folder `path` for a new run, or for one that goes on, and keeps other processes out until released. One whose run was killed is free
+ * at once, one of another machine or container {@link staleSeconds} after its last sign of life.
  * Errors: "file-exists" (it holds a run, or another process works in it), "checkpoint" (nothing to resume, or data, tokenizer or
  * configuration differ), "disk".
  */
@@ -61,12 +64,25 @@ export async function openRunFolder(
   fingerprint: Fingerprint,
 ): Promise<RunFolder> {
   if (resume) await readManifest(path); // before the lock makes a folder where there is none
-  const release = await lock(`${path}/.lock`);
+  let lost = false;
+  const release = await lock(`${path}/.lock`, {
+    onLost: () => {
+      lost = true;
+    },
+  });
+  const check = (): void => {
+    if (lost)
+      fail(
+        "file-exists",
+        `${path}: another run took this folder over, as this one gave no sign of life for ${staleSeconds} seconds`,
+        "let the other run go on, or stop it and resume",
+      );
+  };
   try {
-    if (resume) return { path, warnings: await compare(path, config, fingerprint), release };
+    if (resume) return { path, warnings: await compare(path, config, fingerprint), check, release };
     await checkFree(path);
     await writeFileAtomic(`${path}/run.json`, JSON.stringify({ format, config, fingerprint }, null, 2));
-    return { path, warnings: [], release };
+    return { path, warnings: [], check, release };
   } catch (error) {
     await release();
     throw error;
