@@ -210,8 +210,7 @@ async function refuseHeld(path: string, text: string): Promise<void> {
   const life = await lifeOf(holder);
   const here = await thisProcess();
   const elsewhere = holder.space !== undefined && here.space !== undefined && holder.space !== here.space;
-  const where =
-    holder.host !== here.host ? ` on ${holder.host}` : elsewhere ? " of another container" : "";
+  const where = holder.host !== here.host ? ` on ${holder.host}` : elsewhere ? " of another container" : "";
   const sign = life === "alive" ? "" : `, last heard of ${Math.max(0, Math.round(age))} seconds ago`;
   fail(
     "file-exists",
