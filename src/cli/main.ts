@@ -2,16 +2,6 @@
 import nodeModule from "node:module";
 import { Command, CommanderError } from "commander";
 import { fileError } from "../formats/files.read.ts";
-import { benchCommand } from "./commands/bench.ts";
-import { chatCommand } from "./commands/chat.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { generateCommand } from "./commands/generate.ts";
-import { inspectCommand } from "./commands/inspect.ts";
-import { logitsCommand } from "./commands/logits.ts";
-import { paramsCommand } from "./commands/params.ts";
-import { pullCommand } from "./commands/pull.ts";
-import { routeCommand } from "./commands/route.ts";
-import { trainCommand } from "./commands/train.ts";
 import { exitFor, reportError } from "./output.ts";
 import { usageError } from "./usage.ts";
 import { version } from "./version.ts";
@@ -28,20 +18,28 @@ const program = new Command("conclave")
     "\nEvery verb takes --help and --json. Start with: conclave train --preset tiny --out runs/first",
   );
 
-for (const make of [
-  trainCommand,
-  generateCommand,
-  chatCommand,
-  pullCommand,
-  logitsCommand,
-  paramsCommand,
-  routeCommand,
-  inspectCommand,
-  benchCommand,
-  doctorCommand,
-]) {
-  program.addCommand(make());
-}
+/** The verbs, in the order of the help. */
+const verbs: Readonly<Record<string, () => Promise<() => Command>>> = {
+  train: async () => (await import("./commands/train.ts")).trainCommand,
+  generate: async () => (await import("./commands/generate.ts")).generateCommand,
+  chat: async () => (await import("./commands/chat.ts")).chatCommand,
+  pull: async () => (await import("./commands/pull.ts")).pullCommand,
+  logits: async () => (await import("./commands/logits.ts")).logitsCommand,
+  params: async () => (await import("./commands/params.ts")).paramsCommand,
+  route: async () => (await import("./commands/route.ts")).routeCommand,
+  inspect: async () => (await import("./commands/inspect.ts")).inspectCommand,
+  bench: async () => (await import("./commands/bench.ts")).benchCommand,
+  doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
+};
+
+// A verb that comes first is the only one that is needed, and the version needs none; help and a misspelt verb need all.
+const [, , first = ""] = process.argv;
+const called = Object.hasOwn(verbs, first)
+  ? [first]
+  : /^(-V|--version)$/.test(first)
+    ? []
+    : Object.keys(verbs);
+for (const make of await Promise.all(called.map((name) => verbs[name]()))) program.addCommand(make());
 for (const command of [program, ...program.commands, ...program.commands.flatMap((c) => c.commands)]) {
   command
     .exitOverride((error) => {
