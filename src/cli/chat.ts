@@ -5,7 +5,7 @@ import { ConclaveError, fail } from "../errors.ts";
 import { loadChatTemplate, loadTokenizer, readText, writeFileAtomic } from "../formats/files.ts";
 import { ChatTemplate } from "../formats/index.ts";
 import { type AnswerOptions, Chat } from "../infer/index.ts";
-import { context } from "../tensor/index.ts";
+import { context, type Seed } from "../tensor/index.ts";
 import { commandHelp } from "./chat-help.ts";
 import { cacheLine, expertCacheOf } from "./expert-cache.ts";
 import {
@@ -19,7 +19,7 @@ import {
 } from "./model.ts";
 import { openDevice } from "./options.ts";
 import { commandLine, grouped, print, printJson, remark, reportError, writeModelText } from "./output.ts";
-import { type ExpertCacheFlag, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
+import { type ExpertCacheFlag, type SamplingFlags, samplingOf, seedFor } from "./sampling-flags.ts";
 
 interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
   readonly system?: string;
@@ -83,13 +83,14 @@ class Talk {
   private leaving = false;
   /** No further line is taken. */
   private over = false;
-  private turn = 0;
+  private readonly seed: Seed;
 
   constructor(chat: Chat, model: string, flags: ChatFlags, positions: number) {
     this.chat = chat;
     this.model = model;
     this.flags = flags;
     this.positions = positions;
+    this.seed = seedFor(flags);
   }
 
   async run(): Promise<void> {
@@ -103,6 +104,8 @@ class Talk {
     if (this.watched) lines.on("SIGINT", interrupt);
     else process.on("SIGINT", interrupt);
     if (this.watched) remark(pc.dim("/help lists what you can type; Ctrl-D ends."));
+    const { seed, temperature, json } = this.flags;
+    if (seed === undefined && temperature !== 0 && !json) remark(pc.dim(`--seed ${this.seed}`));
     let open = true;
     lines.once("close", () => {
       open = false;
@@ -176,13 +179,8 @@ class Talk {
   private async ask(text: string): Promise<void> {
     const stop = new AbortController();
     this.stop = stop;
-    const sampling = samplingOf(this.flags);
-    // Each turn draws anew, and the same talk with the same seed reads the same.
-    const options: AnswerOptions = {
-      ...sampling,
-      seed: (sampling.seed ?? 0) + this.turn++,
-      signal: stop.signal,
-    };
+    // Each turn draws on, and the same talk with the same seed reads the same.
+    const options: AnswerOptions = { ...samplingOf(this.flags), seed: this.seed, signal: stop.signal };
     const ids: number[] = [];
     let answer = "";
     let reason: string | null = null;
@@ -202,7 +200,13 @@ class Talk {
       if (!this.flags.json && answer !== "") print("");
     }
     if (this.flags.json)
-      printJson({ ids, text: answer, finish: reason, promptTokens: this.chat.promptTokens });
+      printJson({
+        ids,
+        text: answer,
+        finish: reason,
+        seed: this.seed,
+        promptTokens: this.chat.promptTokens,
+      });
     if (this.watched) this.tell(ids.length, performance.now() - began, reason);
   }
 

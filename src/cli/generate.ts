@@ -7,7 +7,7 @@ import {
   type TextPiece,
   textOf,
 } from "../infer/index.ts";
-import { context } from "../tensor/index.ts";
+import { context, type Seed } from "../tensor/index.ts";
 import { cacheLine, expertCacheOf } from "./expert-cache.ts";
 import {
   checkPrecision,
@@ -22,7 +22,7 @@ import {
 } from "./model.ts";
 import { openDevice } from "./options.ts";
 import { grouped, printJson, remark, writeModelText } from "./output.ts";
-import { type ExpertCacheFlag, type SamplingFlags, samplingOf } from "./sampling-flags.ts";
+import { type ExpertCacheFlag, type SamplingFlags, samplingOf, seedFor } from "./sampling-flags.ts";
 
 interface GenerateFlags extends SamplingFlags, ExpertCacheFlag {
   readonly ids?: string;
@@ -59,8 +59,10 @@ export async function runGenerate(
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort());
 
+  const seed = seedFor(flags);
   const tokens = generate(model, ids, {
     ...samplingOf(flags),
+    seed,
     alternatives: logprobs,
     routes,
     labels: label === undefined ? undefined : ids.map(() => label),
@@ -92,10 +94,11 @@ export async function runGenerate(
       tokens: written.length,
       tokensMs: ended - first,
     },
+    seed,
     expertCache: experts?.figures,
   };
   if (json) printJson(resultOf(finished, flags));
-  else tell(finished);
+  else tell(finished, flags);
   if (finish === "positions") remark(`ended: the model has ${grouped(model.config.maxPositions)} positions`);
   if (abort.signal.aborted) process.exitCode = 130;
   device.dispose();
@@ -111,18 +114,20 @@ interface Finished {
     readonly tokens: number;
     readonly tokensMs: number;
   };
+  readonly seed: Seed;
   readonly expertCache: ExpertCacheFigures | undefined;
 }
 
 /** What --json prints. */
 function resultOf(
-  { written, text, finish, timings, expertCache }: Finished,
+  { written, text, finish, timings, seed, expertCache }: Finished,
   { logprobs, routes }: GenerateFlags,
 ): object {
   return {
     ids: written.map(({ id }) => id),
     text,
     finish,
+    seed,
     timings,
     ...(logprobs !== undefined && {
       logprobs: written.map(({ logProbability, alternatives }) => ({ logProbability, alternatives })),
@@ -133,12 +138,14 @@ function resultOf(
 }
 
 /** The line below a text. */
-function tell({ timings: { tokens, tokensMs, promptTokens, promptMs }, expertCache }: Finished): void {
+function tell({ timings, seed, expertCache }: Finished, flags: GenerateFlags): void {
+  const { tokens, tokensMs, promptTokens, promptMs } = timings;
   process.stdout.write("\n");
   const count = tokens === 1 ? "1 token" : `${tokens} tokens`;
   const rate =
     tokens > 1 ? `, ${(((tokens - 1) / tokensMs) * 1000).toFixed(0)} tokens/s after the first` : "";
-  remark(`${count}${rate}; prompt of ${promptTokens} in ${promptMs.toFixed(0)} ms`);
+  const drawn = flags.seed === undefined && flags.temperature !== 0 ? `; --seed ${seed}` : "";
+  remark(`${count}${rate}; prompt of ${promptTokens} in ${promptMs.toFixed(0)} ms${drawn}`);
   if (expertCache) remark(cacheLine(expertCache));
 }
 

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import type { KernelReport } from "../kernels/index.ts";
 import type { Device } from "../tensor/index.ts";
+import { isSeed, type Seed } from "../tensor/random.ts";
 import { remark } from "./output.ts";
 
 /** What the verbs say their model argument is. */
@@ -18,6 +19,18 @@ export function whole(name: string, least: number): (text: string) => number {
       fail("usage", `${name} takes a whole number of ${least} or more, not ${JSON.stringify(text)}`);
     }
     return n;
+  };
+}
+
+/** Parses a seed. */
+export function seedOf(name: string): (text: string) => Seed {
+  return (text) => {
+    const digits = text.trim();
+    const n = Number(digits);
+    const seed = digits !== "" && Number.isSafeInteger(n) ? n : digits;
+    return isSeed(seed)
+      ? seed
+      : fail("usage", `${name} takes a whole number from 0 to 2^64 - 1, not ${JSON.stringify(text)}`);
   };
 }
 

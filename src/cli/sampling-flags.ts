@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { fail } from "../errors.ts";
 import type { ExpertChoice, RequestOptions } from "../infer/index.ts";
-import { between, byteSize, whole } from "./options.ts";
+import { drawSeed, type Seed } from "../tensor/random.ts";
+import { between, byteSize, seedOf, whole } from "./options.ts";
 
 /** How tokens are drawn and by which experts: the flags that `generate` and `chat` share. */
 export interface SamplingFlags {
@@ -16,7 +17,8 @@ export interface SamplingFlags {
   readonly logitBias?: ReadonlyMap<number, number>;
   /** For `textOf`, which knows the text. */
   readonly stop?: readonly string[];
-  readonly seed: number;
+  /** None: one is drawn, and told. */
+  readonly seed?: Seed;
   readonly activeExperts?: number;
   readonly maskExperts?: ExpertChoice["without"];
 }
@@ -64,7 +66,7 @@ export function addSamplingFlags(command: Command, { maxTokens }: { maxTokens: n
       collectBias,
     )
     .option("--stop <text>", "end before this text; may be given more than once", collectText)
-    .option("--seed <n>", "same seed, same text", whole("--seed", 0), 0)
+    .option("--seed <n>", "same seed, same text; default: one is drawn and told", seedOf("--seed"))
     .option(
       "--active-experts <n>",
       "experts a token passes, in place of the model's number",
@@ -90,14 +92,19 @@ export function addExpertCacheFlag(command: Command): Command {
   );
 }
 
-/** What the flags ask of {@link generate}. */
+/** What the flags ask of {@link generate}, but for the seed: see {@link seedFor}. */
 export function samplingOf(flags: SamplingFlags): RequestOptions {
-  const { activeExperts: active, maskExperts: without, maxTokens, temperature, seed } = flags;
+  const { activeExperts: active, maskExperts: without, maxTokens, temperature } = flags;
   const { topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = flags;
   const drawing = { temperature, topK, topP, minP };
   const penalties = { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias };
   const experts = active === undefined && without === undefined ? undefined : { active, without };
-  return { maxTokens, seed, ...drawing, ...penalties, experts };
+  return { maxTokens, ...drawing, ...penalties, experts };
+}
+
+/** The seed of a command that was given none, or the one given. */
+export function seedFor({ seed }: Pick<SamplingFlags, "seed">): Seed {
+  return seed ?? drawSeed();
 }
 
 /** "5=-2.5", "7=-inf". */

@@ -5,6 +5,7 @@ import { fail } from "../errors.ts";
 import { demoCorpus, pathExists, readCorpus, readJson, readTextIfThere } from "../formats/files.ts";
 import type { Document, TokenizerFiles } from "../formats/index.ts";
 import { causalityNotes, causalityOf } from "../moe/index.ts";
+import type { Seed } from "../tensor/index.ts";
 import {
   checkLabels,
   checkPriority,
@@ -36,7 +37,7 @@ interface TrainFlags {
   readonly batch?: number;
   readonly lr?: number;
   readonly warmup?: number;
-  readonly seed?: number;
+  readonly seed?: Seed;
   readonly precision?: string;
   readonly checkpointEvery?: number;
   readonly twin: boolean;

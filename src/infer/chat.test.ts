@@ -96,3 +96,39 @@ test("what was said before a stop counts; a turn that fails has not been", async
   await expect(say("hi")).rejects.toThrow("no such token");
   expect(chat.messages).toEqual([]);
 });
+
+test("each turn draws on from the seed; the same seed and talk give the same words, as one begun anew does", async () => {
+  const talk = async (seed: number | string): Promise<string[]> => {
+    const answers: string[] = [];
+    for (const question of ["hi", "hi", "hi"]) {
+      let answer = "";
+      const options = { maxTokens: 24, eosIds: [], temperature: 50, seed };
+      for await (const piece of chat.answer(question, options)) answer += piece.text;
+      answers.push(answer);
+    }
+    return answers;
+  };
+  // At such a temperature the draws alone decide.
+  const first = await talk(2 ** 40 + 3);
+  expect(new Set(first).size).toBe(3);
+  const common = [...first[0]].filter((letter, i) => letter === first[1][i]).length;
+  expect(common).toBeLessThan(8);
+  chat.reset();
+  expect(await talk(2 ** 40 + 3)).toEqual(first);
+  chat = new Chat(model, { tokenizer, template, system: "A" });
+  expect(await talk(String(2 ** 40 + 3))).toEqual(first);
+  chat.reset();
+  expect(await talk(3)).not.toEqual(first);
+  // The first turn draws as generate does.
+  chat.reset();
+  const prompt = [...tokenizer.encode(template.render([...chat.messages, { role: "user", content: "hi" }]))];
+  const ids: number[] = [];
+  for await (const { id } of generate(model, prompt, {
+    maxTokens: 24,
+    eosIds: [],
+    temperature: 50,
+    seed: 2 ** 40 + 3,
+  }))
+    ids.push(id);
+  expect(tokenizer.decode(ids)).toBe(first[0]);
+});

@@ -98,6 +98,7 @@ export class Chat {
 
   /** Begins a new conversation; with `system`, under new instructions ("" for none). */
   reset(system: string | undefined = this.systemText): void {
+    this.session.begin();
     this.systemText = system === "" ? undefined : system;
     this.turns = [];
   }

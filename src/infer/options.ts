@@ -1,7 +1,7 @@
 import { fail } from "../errors.ts";
 import type { Decoder } from "../models/index.ts";
 import { checkActive, type RoutingSpec } from "../moe/index.ts";
-import type { Context } from "../tensor/index.ts";
+import { type Context, isSeed, type Seed, seedForm } from "../tensor/index.ts";
 import { checkSampling, type Sample, type SamplingOptions } from "./sampler.ts";
 
 /** Which experts a request's tokens may take. */
@@ -15,8 +15,10 @@ export interface ExpertChoice {
 /** What one request asks for. */
 export interface RequestOptions extends SamplingOptions {
   readonly maxTokens: number;
-  /** Same seed, same tokens. Default 0. */
-  readonly seed?: number;
+  /** Same seed, same tokens: see {@link Seed}. Default 0; `drawSeed()` gives one at random. */
+  readonly seed?: Seed;
+  /** Which turn of a conversation this is, from 0: each draws other numbers from the same seed. Default 0; a Session counts for itself. */
+  readonly turn?: number;
   /** Generation ends after one of these; default: those of the model's config. */
   readonly eosIds?: readonly number[];
   /** Labels of the prompt's tokens, for routing by label; generated tokens take the last. */
@@ -54,18 +56,16 @@ export interface GeneratedToken extends Sample {
   readonly routes: readonly TokenExperts[] | null;
 }
 
-/** Random numbers are keyed by 32 bits. */
-const largestSeed = 0xffffffff;
-
 /** Throws "usage" for options out of range, "shape" for ids outside the vocabulary or a prompt beyond the model's positions. */
 export function checkRequest(model: Decoder, ids: readonly number[], options: RequestOptions): void {
-  const { maxTokens, seed = 0, experts = {}, logitBias, labels } = options;
+  const { maxTokens, seed = 0, turn = 0, experts = {}, logitBias, labels } = options;
   const { vocabulary, maxPositions } = model.config;
   checkSampling(options);
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
     fail("usage", `maxTokens ${maxTokens}: it is a whole number of 0 or more`);
-  if (!Number.isInteger(seed) || seed < 0 || seed > largestSeed)
-    fail("usage", `seed ${seed}: it is a whole number from 0 to ${largestSeed}`);
+  if (!isSeed(seed)) fail("usage", `seed ${seed}: it is ${seedForm}`);
+  if (!Number.isSafeInteger(turn) || turn < 0)
+    fail("usage", `turn ${turn}: it is a whole number of 0 or more`);
   checkIds(model, ids);
   if (ids.length > maxPositions)
     fail(

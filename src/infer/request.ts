@@ -96,10 +96,10 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
   /** @internal Goes on by one token. */
   take(result: StepResult): void {
     if (this.over) return;
-    const { maxTokens, seed = 0, eosIds = this.model.config.eosIds } = this.options;
+    const { maxTokens, seed = 0, turn = 0, eosIds = this.model.config.eosIds } = this.options;
     const index = this.all.length - this.promptLength;
     try {
-      const token = this.choose(result, new Random(seed, "sample", index));
+      const token = this.choose(result, new Random(seed, turn === 0 ? "sample" : `sample:${turn}`, index));
       this.all.push(token.id);
       this.history.add(token.id);
       const finish = eosIds.includes(token.id)

@@ -7,7 +7,7 @@ import type { GeneratedToken, RequestOptions } from "./options.ts";
 
 /**
  * A conversation that keeps its keys and values between turns: each turn gives all ids so far, and only those past what the last turn
- * shares with them are read.
+ * shares with them are read. Each turn draws on from the seed: the same seed and the same turns give the same tokens.
  */
 export class Session {
   private readonly engine: Engine;
@@ -18,6 +18,8 @@ export class Session {
   private labels: RequestOptions["labels"];
   private settings = "";
   private busy = false;
+  /** Turns that drew a token. */
+  private turns = 0;
 
   constructor(model: Decoder, options: { readonly ctx?: Context } = {}) {
     this.engine = new Engine(model, { ...options, maxBatch: 1, ahead: 0 });
@@ -35,11 +37,12 @@ export class Session {
     this.busy = true;
     try {
       this.sequence.truncate(this.shared(ids, options));
-      const request = this.engine.add(ids, options, this.sequence);
+      const request = this.engine.add(ids, { ...options, turn: options.turn ?? this.turns }, this.sequence);
       try {
         yield* request;
       } finally {
         await request.return();
+        if (request.ids.length > ids.length) this.turns++;
         this.held = request.ids.slice(0, this.sequence.length);
       }
     } finally {
@@ -47,9 +50,15 @@ export class Session {
     }
   }
 
+  /** Begins a new conversation, whose turns draw what those of the first did. What it shares with the last is not read again. */
+  begin(): void {
+    if (this.busy) fail("state", "session: a turn is under way", "end it first");
+    this.turns = 0;
+  }
+
   /** Forgets everything. */
   reset(): void {
-    if (this.busy) fail("state", "session: a turn is under way", "end it first");
+    this.begin();
     this.sequence.truncate(0);
     this.held = [];
   }

@@ -20,6 +20,7 @@ import {
   type CachedPass,
   consecutive,
   countParameters,
+  disposeWeights,
   Embedding,
   Linear,
   type Module,
@@ -28,7 +29,16 @@ import {
   type Sequence,
   within,
 } from "../nn/index.ts";
-import { affine, type Context, reshape, scope, show, type Tensor } from "../tensor/index.ts";
+import {
+  affine,
+  ConstantOwner,
+  type Context,
+  owningConstants,
+  reshape,
+  scope,
+  show,
+  type Tensor,
+} from "../tensor/index.ts";
 import type { Block } from "./block.ts";
 import type { FileLayout } from "./layout.ts";
 import { turningInHalves } from "./rearranged.ts";
@@ -100,6 +110,7 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   /** Null where the embedding is the head. */
   readonly head: Linear | null;
   private readonly shared: DecoderParts["shared"];
+  private readonly constants = new ConstantOwner();
   private readonly embeddingScale: number;
   private readonly logitScale: number;
 
@@ -178,6 +189,10 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
 
   /** ids i32 [B, S], or [T] of a cached pass, -> the states the head reads. */
   hidden(ids: Tensor, ctx: Context, options: ForwardOptions = {}): HiddenStates {
+    return owningConstants(this.constants, () => this.states(ids, ctx, options));
+  }
+
+  private states(ids: Tensor, ctx: Context, options: ForwardOptions): HiddenStates {
     const { pass, limits, priority, pool } = options;
     const sequence = pass ? this.cachedRows(ids, pass) : this.wholeSequences(ids);
     const ids_T = reshape(ids, [ids.size]);
@@ -205,10 +220,12 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     return logits_TV;
   }
 
-  /** Gives the memory of its weights back. An arena they lie in is its maker's to free. */
+  /** Gives the memory of its weights back, and of its tables of positions and routes. An arena they lie in is its maker's to free. */
   dispose(): void {
-    for (const [, parameter] of this.tensors()) parameter.dispose();
+    disposeWeights(this);
     for (const one of this.shared) one.dispose();
+    for (const router of this.routers) router.dispose();
+    this.constants.dispose();
   }
 
   private wholeSequences(ids: Tensor): Sequence {

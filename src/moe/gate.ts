@@ -16,6 +16,7 @@ import {
   Random,
   reshape,
   rsqrt,
+  scope,
   show,
   square,
   sum,
@@ -43,6 +44,8 @@ export interface Gate extends Module {
   logits(x_TD: Tensor, context: Context, tokenIds: Tensor | null): Tensor;
   /** The matrix whose rows stand for the experts, for the orthogonality loss; null for a gate without one. */
   rows(): Tensor | null;
+  /** Gives back what it keeps besides weights; made again where it is used again. */
+  dispose(): void;
 }
 
 /** The gate that `spec` describes, for tokens of `width`. Weights start from N(0, std^2). */
@@ -80,6 +83,8 @@ export class LinearGate implements Gate {
     const product_TE = matmul(x_TD, this.weight_ED.value, { transB: true, precision: "f32" });
     return this.bias_E ? add(product_TE, this.bias_E.value) : product_TE;
   }
+
+  dispose(): void {}
 
   rows(): Tensor {
     return this.weight_ED.value;
@@ -121,6 +126,8 @@ export class CosineGate implements Gate {
     return mul(cosine_TE, exp(logScale));
   }
 
+  dispose(): void {}
+
   rows(): Tensor {
     return this.embedding_EN.value;
   }
@@ -146,6 +153,8 @@ export class MlpGate implements Gate {
     return matmul(hidden_TN, this.weight_EN.value, { transB: true, precision: "f32" });
   }
 
+  dispose(): void {}
+
   rows(): Tensor {
     return this.weight_EN.value;
   }
@@ -160,7 +169,7 @@ export class HashGate implements Gate {
   private readonly experts: number;
   private readonly k: number;
   private readonly spec: GateSpec & { kind: "hash" };
-  private readonly tables = new WeakMap<Device, { first_V1: Tensor; logits_EE: Tensor }>();
+  private readonly tables = new Map<Device, { first_V1: Tensor; logits_EE: Tensor }>();
 
   constructor(experts: number, k: number, spec: GateSpec & { kind: "hash" }) {
     this.experts = experts;
@@ -189,6 +198,14 @@ export class HashGate implements Gate {
     return null;
   }
 
+  dispose(): void {
+    for (const { first_V1, logits_EE } of this.tables.values()) {
+      first_V1.dispose();
+      logits_EE.dispose();
+    }
+    this.tables.clear();
+  }
+
   /** The first expert of each id, and the logits of a token by its first expert e: it also takes the k - 1 after e. */
   private tablesOn(device: Device): { first_V1: Tensor; logits_EE: Tensor } {
     const known = this.tables.get(device);
@@ -198,10 +215,12 @@ export class HashGate implements Gate {
     for (let e = 0; e < experts; e++)
       for (let j = 0; j < k; j++) logits_EE[e * experts + ((e + j) % experts)] = 0;
     const first_V = balancedTable(spec.vocabulary, experts, new Random(spec.seed, "hash-gate"));
-    const made = {
-      first_V1: keep(tensor(device, Float32Array.from(first_V), [spec.vocabulary, 1])),
-      logits_EE: keep(tensor(device, logits_EE, [experts, experts])),
-    };
+    const made = scope(() => ({
+      first_V1: tensor(device, Float32Array.from(first_V), [spec.vocabulary, 1]),
+      logits_EE: tensor(device, logits_EE, [experts, experts]),
+    }));
+    keep(made.first_V1);
+    keep(made.logits_EE);
     this.tables.set(device, made);
     return made;
   }

@@ -58,6 +58,7 @@ export {
   parseRoutingSpec,
   routingSpecSchema,
   type SpecSource,
+  seedSchema,
 } from "./schema.ts";
 export { SharedExpert, type SharedExpertOptions } from "./shared.ts";
 export {

@@ -1,6 +1,13 @@
 import { fail } from "../errors.ts";
-import { type Module, type NamedParameter, within } from "../nn/module.ts";
-import { type Context, matmul, reshape, type Tensor } from "../tensor/index.ts";
+import { disposeWeights, type Module, type NamedParameter, within } from "../nn/module.ts";
+import {
+  ConstantOwner,
+  type Context,
+  matmul,
+  owningConstants,
+  reshape,
+  type Tensor,
+} from "../tensor/index.ts";
 import type { Experts } from "./experts.ts";
 import { type LossSpec, misfitOf, noLosses } from "./loss-spec.ts";
 import { type RouteLosses, routeLosses } from "./losses.ts";
@@ -38,6 +45,7 @@ export class MoeLayer implements Module {
   readonly experts: Experts;
   readonly shared: SharedExpert | null;
   readonly losses: LossSpec;
+  private readonly constants = new ConstantOwner();
 
   constructor({
     spec,
@@ -66,6 +74,17 @@ export class MoeLayer implements Module {
 
   /** x [..., D] -> y of its shape, the route that tokens took, and the auxiliary losses on it. Taps "moe.input", "moe.route" and "moe.losses". */
   forward(x: Tensor, context: Context, options: RouteOptions = {}): MoeOutput {
+    return owningConstants(this.constants, () => this.route(x, context, options));
+  }
+
+  /** Gives the memory of its weights back, and of what it keeps besides. An arena they lie in is its maker's to free. */
+  dispose(): void {
+    disposeWeights(this);
+    this.router.dispose();
+    this.constants.dispose();
+  }
+
+  private route(x: Tensor, context: Context, options: RouteOptions): MoeOutput {
     const { router, shared } = this;
     const x_TD = reshape(x, [-1, router.width]);
     context.tap("moe.input", router.layer, x_TD);

@@ -63,6 +63,11 @@ export class Router implements Module {
     if (this.bias) yield* this.bias.tensors();
   }
 
+  /** Gives back what its gate keeps besides weights. */
+  dispose(): void {
+    this.gate.dispose();
+  }
+
   /** Routes x_TD [T,D], f32. Logits are f32 whatever the context's precision. */
   route(x_TD: Tensor, context: Context, options: RouteOptions = {}): Route {
     if (x_TD.rank !== 2 || x_TD.shape[1] !== this.width) {

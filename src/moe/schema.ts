@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
+import { isSeed, type Seed, seedForm } from "../tensor/index.ts";
 import {
   type CapacitySpec,
   type GateSpec,
@@ -16,6 +17,18 @@ import {
  */
 
 const mostExperts = 65_536;
+
+/** See {@link Seed}. */
+export const seedSchema: z.ZodType<Seed> = z.union(
+  [
+    z.int().min(0),
+    z
+      .string()
+      .regex(/^(0|[1-9][0-9]{0,19})$/)
+      .refine(isSeed),
+  ],
+  `expected ${seedForm}`,
+);
 
 /** Checks and completes one spec; nests into larger zod schemas, whose error paths then lead into it. */
 export const routingSpecSchema: z.ZodType<RoutingSpec> = z
@@ -35,7 +48,7 @@ export const routingSpecSchema: z.ZodType<RoutingSpec> = z
           z.strictObject({
             kind: z.literal("hash"),
             vocabulary: z.int().min(1),
-            seed: z.int().min(0).max(0xffffffff).default(0),
+            seed: seedSchema.default(0),
           }),
         ]),
       ).default({ kind: "linear", bias: false }),

@@ -4,6 +4,7 @@
  *
  * E experts, K picks a token, T tokens, C capacity.
  */
+import type { Seed } from "../tensor/index.ts";
 
 /** Cosine routers never divide by a temperature below this (X-MoE's logits would otherwise grow without bound). */
 export const leastTemperature = 0.01;
@@ -14,7 +15,7 @@ export type GateSpec =
   | { readonly kind: "linear"; readonly bias: boolean }
   | { readonly kind: "cosine"; readonly width: number; readonly temperature: number }
   | { readonly kind: "mlp"; readonly width: number }
-  | { readonly kind: "hash"; readonly vocabulary: number; readonly seed: number };
+  | { readonly kind: "hash"; readonly vocabulary: number; readonly seed: Seed };
 
 export type SelectSpec =
   | { readonly by: "token"; readonly k: number }

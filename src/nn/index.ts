@@ -4,7 +4,15 @@ export { Embedding } from "./embedding.ts";
 export { LatentAttention, type LatentAttentionOptions } from "./latent-attention.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { SwigluMlp } from "./mlp.ts";
-export { countParameters, type Init, type Module, type NamedParameter, Parameter, within } from "./module.ts";
+export {
+  countParameters,
+  disposeWeights,
+  type Init,
+  type Module,
+  type NamedParameter,
+  Parameter,
+  within,
+} from "./module.ts";
 export { RmsNorm } from "./norm.ts";
 export { allocate, materialise, type ParameterArena } from "./parameters.ts";
 export { consecutive, PositionTable, type Sequence } from "./positions.ts";

@@ -138,6 +138,11 @@ export function* within(prefix: string, module: Module): Iterable<NamedParameter
   for (const [name, parameter] of module.tensors()) yield [`${prefix}.${name}`, parameter];
 }
 
+/** Gives the memory of all weights of `module` back; those in an arena are its maker's to free. */
+export function disposeWeights(module: Module): void {
+  for (const [, parameter] of module.tensors()) parameter.dispose();
+}
+
 /** Number of weights. */
 export function countParameters(module: Module): number {
   let total = 0;

@@ -6,6 +6,7 @@ import {
   type GradientSink,
   keep,
   Random,
+  type Seed,
   type Tensor,
   watch,
 } from "../tensor/index.ts";
@@ -36,7 +37,7 @@ export interface ParameterArena {
  * Gives every parameter of `module` memory on `device` and its initial value (drawn from the parameter's
  * own stream, so that it does not depend on the others), and sums its gradients into the arena.
  */
-export function materialise(module: Module, device: Device, seed: number): ParameterArena {
+export function materialise(module: Module, device: Device, seed: Seed): ParameterArena {
   const all: NamedParameter[] = [...module.tensors()];
   const ordered = [...all.filter(([, p]) => p.decay), ...all.filter(([, p]) => !p.decay)];
   const places = new Map<string, { start: number; parameter: Parameter }>();

@@ -1,5 +1,6 @@
 import type { Device } from "./device.ts";
 import { randomNormal, randomUniform } from "./ops/random.ts";
+import type { Seed } from "./random.ts";
 import { keep } from "./scope.ts";
 import { type Shape, type Tensor, tensor } from "./tensor.ts";
 
@@ -8,11 +9,11 @@ import { type Shape, type Tensor, tensor } from "./tensor.ts";
  * anew each time it is replayed, if the step is set before.
  */
 export class Draws {
-  readonly seed: number;
+  readonly seed: Seed;
   /** i32 [2]: the step, and the first row of the batch that is at work. */
   private readonly at: Tensor;
 
-  constructor(device: Device, seed: number) {
+  constructor(device: Device, seed: Seed) {
     this.seed = seed;
     this.at = keep(tensor(device, Int32Array.of(0, 0)));
   }

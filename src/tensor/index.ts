@@ -1,7 +1,7 @@
 export type { DType } from "../kernels/abi.ts";
 export { philox4x32 } from "../kernels/philox.ts";
 export { apply, applyAll } from "./apply.ts";
-export { constant } from "./constant.ts";
+export { ConstantOwner, constant, owningConstants } from "./constant.ts";
 export { type Context, context, type Precision, type Tap, untapped } from "./context.ts";
 export { type Block, byteLength, Device, type MemoryFigures, sizeOf } from "./device.ts";
 export { Draws } from "./draws.ts";
@@ -9,7 +9,7 @@ export { MadeTensor, makeTensors, type Recipe } from "./made.ts";
 export { MappedFile } from "./mapped.ts";
 export type { DifferentiableOp, InputGrads, Op, OutputSpec, Reads, VjpContext } from "./op.ts";
 export * from "./ops/index.ts";
-export { Random } from "./random.ts";
+export { drawSeed, isSeed, Random, type Seed, seedForm } from "./random.ts";
 export { Repeated, type RepeatedOptions } from "./repeated.ts";
 export type { Replay } from "./replay.ts";
 export { keep, scope } from "./scope.ts";

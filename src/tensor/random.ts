@@ -5,6 +5,27 @@ import { philox4x32 } from "../kernels/philox.ts";
  * run draws what an unbroken one would. On a device: ops/random.ts.
  */
 
+/** 64 bits: a whole number of 0 or more, up to 2^53 - 1; what is larger, up to 2^64 - 1, in decimal digits. */
+export type Seed = number | string;
+
+/** 2^64 - 1. */
+const largestSeed = 0xffffffffffffffffn;
+
+/** Whether `value` is a {@link Seed}. */
+export function isSeed(value: unknown): value is Seed {
+  if (typeof value === "number") return Number.isSafeInteger(value) && value >= 0;
+  return typeof value === "string" && /^(0|[1-9]\d{0,19})$/.test(value) && BigInt(value) <= largestSeed;
+}
+
+/** What a seed is, for messages. */
+export const seedForm: string = "a whole number from 0 to 2^64 - 1 (beyond 2^53 - 1 as text)";
+
+/** A seed that nobody gave, of 53 random bits. Tell it, so that its draws can be had again. */
+export function drawSeed(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high >>> 11) * 2 ** 32 + low;
+}
+
 /** Random numbers of one (seed, stream, step). Streams are named: "init:layers.0.gate", "noise:3", "sample". */
 export class Random {
   private readonly key: SeedWords;
@@ -15,7 +36,7 @@ export class Random {
   private readonly words = new Uint32Array(4);
   private spare: number | null = null;
 
-  constructor(seed: number, stream: string, step = 0) {
+  constructor(seed: Seed, stream: string, step = 0) {
     this.key = seedWords(seed);
     this.stream = streamWord(stream);
     this.step = step >>> 0;
@@ -73,8 +94,12 @@ export interface SeedWords {
   readonly seedHigh: number;
 }
 
-/** The lower 32 bits of a whole number, and those above. */
-export function seedWords(seed: number): SeedWords {
+/** The lower 32 bits of a seed, and those above. */
+export function seedWords(seed: Seed): SeedWords {
+  if (typeof seed === "string") {
+    const all = BigInt(seed);
+    return { seed: Number(all & 0xffffffffn), seedHigh: Number(all >> 32n) };
+  }
   return { seed: seed >>> 0, seedHigh: Math.floor(seed / 2 ** 32) >>> 0 };
 }
 

@@ -9,10 +9,11 @@ import {
   misfitOf,
   type RoutingSpec,
   routingSpecSchema,
+  seedSchema,
   whyNot,
   whyUntrainable,
 } from "../moe/index.ts";
-import type { Precision } from "../tensor/index.ts";
+import type { Precision, Seed } from "../tensor/index.ts";
 import { type PresetName, presets } from "./presets.ts";
 
 export interface TrainConfig {
@@ -68,7 +69,8 @@ export interface TrainConfig {
   /** Coefficients of the routers' losses, each the mean over layers; 0 leaves one out. */
   readonly losses: LossSpec;
   readonly precision: Precision;
-  readonly seed: number;
+  /** Of everything random. */
+  readonly seed: Seed;
   readonly steps: number;
   /** Steps between two held-out evaluations. */
   readonly evalEvery: number;
@@ -125,7 +127,7 @@ const schema = z
     }),
     losses: lossSpecSchema,
     precision: z.enum(["bf16", "f32"]),
-    seed: z.int().nonnegative().max(0xffffffff),
+    seed: seedSchema,
     steps: count,
     evalEvery: count,
     evalWindows: count,

@@ -5,7 +5,7 @@
  * B windows a batch, S tokens a window.
  */
 import { fail } from "../errors.ts";
-import { Random } from "../tensor/index.ts";
+import { Random, type Seed } from "../tensor/index.ts";
 import type { TrainConfig } from "./config.ts";
 
 /** All tokens of one domain in one split, documents in order. */
@@ -168,7 +168,7 @@ function startsOf({ ids }: Stream, sequence: number): number {
 function drawStreams(
   starts: readonly number[],
   batch: number,
-  seed: number,
+  seed: Seed,
   step: number,
 ): { stream: number; start: number }[] {
   const total = starts.reduce((sum, n) => sum + n, 0);
@@ -185,7 +185,7 @@ function drawStreams(
 export function trainingBatch(
   streams: readonly Stream[],
   size: { readonly batch: number; readonly sequence: number },
-  seed: number,
+  seed: Seed,
   step: number,
 ): Batch {
   const { batch, sequence } = size;
@@ -201,7 +201,7 @@ export function trainingBatch(
 export function domainsNeverDrawn(
   { train, heldOut }: Pick<TokenCorpus, "train" | "heldOut">,
   size: { readonly batch: number; readonly sequence: number },
-  seed: number,
+  seed: Seed,
   steps: number,
 ): string[] {
   const starts = train.map((stream) => startsOf(stream, size.sequence));

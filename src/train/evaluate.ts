@@ -2,7 +2,15 @@
 
 import type { Decoder } from "../models/index.ts";
 import { type Causality, measureRoute, type RouteFigures, routeFigures } from "../moe/index.ts";
-import { context, crossEntropy, type Device, type Precision, scope, tensor } from "../tensor/index.ts";
+import {
+  context,
+  crossEntropy,
+  type Device,
+  type Precision,
+  type Seed,
+  scope,
+  tensor,
+} from "../tensor/index.ts";
 import { type Batch, batched, bitsPerByte, heldOutWindows, labelsOf, type TokenCorpus } from "./data.ts";
 import { type EvaluatedLayer, LoadSum } from "./load.ts";
 import { pause } from "./pause.ts";
@@ -50,7 +58,7 @@ export interface EvaluateOptions {
   /** At most this many windows, spread evenly over the text; Infinity for all of it. */
   readonly limit: number;
   /** How many positions of all the text, whatever `limit`, are read from their prefix alone, drawn with `seed`; null: none. */
-  readonly prefixes?: { readonly count: number; readonly seed: number } | null;
+  readonly prefixes?: { readonly count: number; readonly seed: Seed } | null;
 }
 
 /** The bits per byte that a model is judged by: those it needs where it does not see the answer. */

@@ -142,7 +142,7 @@ export class Learner {
     return { step, loss, lr, gradNorm, losses: meanLosses(figures), layers: figuresByLayer(figures) };
   }
 
-  /** Gives the memory of weights and optimizer back. */
+  /** Gives the memory of the model and the optimizer back. */
   dispose(): void {
     this.repeated.dispose();
     this.sums?.dispose();
@@ -151,6 +151,7 @@ export class Learner {
     for (const one of this.choices) one.dispose();
     this.optimizer.arena.dispose();
     this.optimizer.dispose();
+    this.model.dispose();
   }
 
   /**

@@ -15,6 +15,7 @@ import {
   type Precision,
   Random,
   Repeated,
+  type Seed,
   scope,
   type Tensor,
   tensor,
@@ -55,7 +56,7 @@ export interface PrefixOptions {
 }
 
 /** `count` different positions of `windows`, all with the same chance, in order; all of them where there are no more. */
-export function drawPositions(windows: readonly Window[], count: number, seed: number): Position[] {
+export function drawPositions(windows: readonly Window[], count: number, seed: Seed): Position[] {
   const total = windows.reduce((sum, { length }) => sum + length, 0);
   const chosen = total <= count ? Array.from({ length: total }, (_, i) => i) : draw(total, count, seed);
   const positions: Position[] = [];
@@ -69,7 +70,7 @@ export function drawPositions(windows: readonly Window[], count: number, seed: n
 }
 
 /** `count` different whole numbers below `total`, rising (Floyd's algorithm, Bentley & Floyd 1987). */
-function draw(total: number, count: number, seed: number): number[] {
+function draw(total: number, count: number, seed: Seed): number[] {
   const random = new Random(seed, "prefixes");
   const chosen = new Set<number>();
   for (let last = total - count; last < total; last++) {

@@ -13,7 +13,7 @@ export function chatCommand(): Command {
   return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: 1024 }))
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
-    .option("--json", 'print {"ids", "text", "finish", "promptTokens"} for each answer')
+    .option("--json", 'print {"ids", "text", "finish", "seed", "promptTokens"} for each answer')
     .addHelpText(
       "after",
       `\nWhile you talk:\n${commandHelp}\n\nExample:\n  conclave chat allenai/OLMoE-1B-7B-0924-Instruct --system "Be brief."`,

@@ -18,7 +18,7 @@ export function generateCommand(): Command {
       whole("--logprobs", 0),
     )
     .option("--routes", "with --json: the experts of the position that each token was read from")
-    .option("--json", 'print {"ids", "text", "finish", "timings"}')
+    .option("--json", 'print {"ids", "text", "finish", "seed", "timings"}')
     .addHelpText(
       "after",
       '\nExample:\n  conclave generate runs/small-1 "Call me" --max-tokens 64 --temperature 0.7',

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { presets } from "../../train/presets.ts";
-import { between, whole } from "../options.ts";
+import { between, seedOf, whole } from "../options.ts";
 import { lazily } from "./lazily.ts";
 
 export function trainCommand(): Command {
@@ -20,7 +20,7 @@ export function trainCommand(): Command {
     .option("--batch <n>", "windows at once; a step takes data.accumulate times as many", whole("--batch", 1))
     .option("--lr <x>", "highest learning rate", between("--lr", 1e-8, 10))
     .option("--warmup <n>", "steps in which the learning rate rises to it", whole("--warmup", 0))
-    .option("--seed <n>", "seed of everything random", whole("--seed", 0))
+    .option("--seed <n>", "seed of everything random", seedOf("--seed"))
     .option("--precision <name>", "bf16 (mixed precision) or f32")
     .option("--checkpoint-every <n>", "steps between checkpoints", whole("--checkpoint-every", 1))
     .option("--no-twin", "train no dense twin")

@@ -2,12 +2,12 @@
 
 import { apply } from "../apply.ts";
 import { check, checkDtype, checkFinite, checkShape, f32, type Op, rowsOf } from "../op.ts";
-import { seedWords, streamWord } from "../random.ts";
+import { isSeed, type Seed, seedForm, seedWords, streamWord } from "../random.ts";
 import { type Shape, show, type Tensor } from "../tensor.ts";
 
 /** Which numbers: those that Random gives for them. */
 export interface RandomStream {
-  readonly seed: number;
+  readonly seed: Seed;
   /** "noise:3", for instance. */
   readonly stream: string;
 }
@@ -28,7 +28,7 @@ const randomOp: Op<Draw> = {
       return `at holds ${at.hostRange.low}; steps and rows count from 0`;
     });
     check(shape.length > 0, "random", () => `${show(shape)} has no rows of numbers`);
-    check(Number.isSafeInteger(seed), "random", () => `the seed ${seed} is not a whole number below 2^53`);
+    check(isSeed(seed), "random", () => `the seed ${seed} is not ${seedForm}`);
     checkFinite("random", "low", low);
     checkFinite("random", "high", high);
     return [f32(shape)];
