@@ -1,4 +1,5 @@
 import { MergeTable } from "../merge.ts";
+import { IdList, WordMemory } from "../word-ids.ts";
 import type { Part } from "./part.ts";
 import { type Model, vocabularyOf } from "./vocabulary.ts";
 
@@ -17,14 +18,15 @@ export function bpeModel(part: Part): Model {
   };
   const cuts = wordCuts(part, ids, prefix);
   if (!cuts) return { type: "BPE", ids, encode };
+  const memory = new WordMemory((word) => Int32Array.from(encode(word)));
   return {
     type: "BPE",
     ids,
     encode: (piece) => {
-      if (piece.length < longPiece || (whole && ids.has(piece))) return encode(piece);
-      const all: number[] = [];
-      for (const word of piece.match(cuts) ?? []) for (const id of Array.from(encode(word))) all.push(id);
-      return all;
+      if (piece.length < longPiece) return encode(piece);
+      const all = new IdList(piece.length / 3 + 16);
+      for (const word of piece.match(cuts) ?? []) if (word !== "") all.add(memory.idsOf(word));
+      return all.ids();
     },
   };
 }

@@ -29,7 +29,7 @@ export function normalizerOf(part: Part): Normalizer {
     case "Lowercase":
       return mapped(lowercase);
     case "StripAccents":
-      return filtered(known("\\p{M}", "marks"));
+      return filtered(known("[\\p{M}\\u1cf2\\u1cf3]", "marks"));
     case "Strip":
       return strip(part.boolean("strip_left"), part.boolean("strip_right"));
     case "Prepend": {
@@ -136,7 +136,7 @@ function bert(part: Part): Normalizer {
   if (part.boolean("handle_chinese_chars")) steps.push(mapped((text) => text.replace(han, " $& ")));
   if (part.boolean("strip_accents", lower)) {
     steps.push(mapped(unicodeForm("NFD")));
-    steps.push(filtered(known("\\p{Mn}", "accents")));
+    steps.push(filtered(known("[\\p{Mn}\\u1734\\u{1171e}]", "accents")));
   }
   if (lower) steps.push(mapped(lowercase));
   return (given) => steps.reduce((text, step) => step(text), given);

@@ -14,7 +14,10 @@ export const gpt2Expression: RegExp =
 export const wordCharacter: string = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
 const words = new RegExp(`[${wordCharacter}]+|[^${wordCharacter}\\p{White_Space}]+`, "gu");
 const space = /\p{White_Space}/gu;
-const punctuation = new RegExp(`[!-/:-@[-\`{-~]|(?![${laterCharacters("punctuation")}])\\p{P}`, "gu");
+const punctuation = new RegExp(
+  `[!-/:-@[-\`{-~]|[\\u166d\\u{111c9}]|(?![${laterCharacters("punctuation")}])\\p{P}`,
+  "gu",
+);
 
 /** The pre-tokenizer of a tokenizer.json. Source: tokenizers 0.23, pre_tokenizers/. Errors: tokenizer, with the key. */
 export function preTokenizerOf(part: Part): PreTokenizer {
