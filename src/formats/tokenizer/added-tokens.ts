@@ -65,11 +65,11 @@ export class AddedTokens {
       const { id, token } = this.entries.get(match)!;
       let [start, end] = [index, index + match.length];
       if (token.single_word && isInsideWord(text, start, end)) continue;
-      // A match that overlaps white space that was taken along is a match still, though nothing is left of the space.
       if (token.lstrip) start = Math.max(trimEnd(text.slice(done, start)).length + done, done);
       if (token.rstrip) end += /^\p{White_Space}*/u.exec(text.slice(end))![0].length;
       if (done < start) sections.push({ text: text.slice(done, start), at: done });
-      sections.push({ text: text.slice(start, end), at: start, id });
+      // Nothing is left of a token of white space that the token before it took along.
+      if (start < end) sections.push({ text: text.slice(start, end), at: start, id });
       done = end;
     }
     if (done < text.length) sections.push({ text: text.slice(done), at: done });
