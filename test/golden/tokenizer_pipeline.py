@@ -217,7 +217,7 @@ def file_of(case, models_):
 WHOLE = 7
 FIRST = ["", " ", "the dog's dogs, dog; hotdog dog.", "  Hello  world ", "<|im_start|>user\nhi<|im_end|>\n", "a<l> b <r>  c <b> d\n\n <l>", "<a><b><a><abcde abcd bc",
          "Straße ÉCOLE é e\u0301cole ﬁ½①Ａ", "\u0130stanbul ΣΑΣ ΟΔΟΣ", "世界 Привет x世y 1234 5", "👩‍👩‍👧😀 😀  x", "\ufeffa\ufeff \u0085b\u00a0c\u2003d\u200be\u3000",
-         "don't I'LL we've !?,. 'm n't", "a\tb\r\nc\x00d\x07e\u202ef", "   ", "theEEEeee  ssss", "<think>x</think> DOG É <S>  y", "😀\u0085a 😀 \u0085 <r> <l>x<b>\n<l>"]
+         "don't I'LL we've !?,. 'm n't", "a\tb\r\nc\x00d\x07e\u202ef", "   ", "theEEEeee  ssss", "<think>x</think> DOG É <S>  y", "😀\u0085a <r><l>x"]
 WORDS = ["the", "dog", "dogs", " ", " ", "  ", "\n", "\t", "a", "ab", "abc", "abcde", "bcd", "<l>", "<r>", "<b>", "<a>", "<|im_start|>", "<|im_end|>", "<think>", "DOG", "é", "e\u0301", "É",
          "Straße", "<S>", "1", "23", "456", ".", ",", "!", "'s", "'", "n't", "-", "_", "世", "界", "世界", "я", "Привет", "😀", "👩‍👩‍👧", "\ufeff", "\u0085", "\u00a0", "\u200d", "\u3000",
          "I", "x", "th", "e", "s", "\u0130", "Σ", "ﬁ", "½", "①", "\x00", "\x07", "¿", "«", "₿", "٣", "한국", "ก็", "हिन्दी", "Ġ", "▁", "##", "</w>", "<0x41>", "<unk>", "\u2028", "\r\n", "𝒳", "𐐀"]
