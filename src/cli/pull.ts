@@ -1,6 +1,6 @@
 import pc from "picocolors";
 import { ConclaveError, fail } from "../errors.ts";
-import { isRevision, type PullProgress, parseHubModel, pullModel } from "../formats/files.ts";
+import { isRevision, type PullProgress, parseHubArgument, pullModel } from "../formats/files.ts";
 import { bytes, commandLine, duration, print, printJson, remark } from "./output.ts";
 
 interface PullFlags {
@@ -17,27 +17,39 @@ export async function runPull(argument: string, flags: PullFlags): Promise<void>
     fail("usage", `--revision ${JSON.stringify(revision)}: no branch, tag or commit has such a name`);
   if (revision !== undefined && argument.includes("@"))
     fail("usage", `${argument} names a revision already`, "leave --revision out");
-  const named = parseHubModel(revision === undefined ? argument : `${argument}@${revision}`);
+  const named = parseHubArgument(revision === undefined ? argument : `${argument}@${revision}`);
   if (!named)
     fail(
       "usage",
       `${JSON.stringify(argument)} is no model on the hub`,
       "give it as ORG/NAME, such as allenai/OLMoE-1B-7B-0924-Instruct",
     );
+  const { model, quant, path } = named;
+  const files = path !== undefined && /\.\w+$/.test(path) ? [...flags.file, path] : flags.file;
+  const include =
+    path !== undefined && files === flags.file ? [...flags.include, `${path}/*`] : flags.include;
+  if (quant !== undefined && files.length + include.length > 0)
+    fail("usage", `${argument} names a quantisation already`, "leave --file and --include out");
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
   const view = new PullView(process.stderr);
   try {
-    const { snapshot, commit, files, unasked } = await pullModel(named, {
-      files: flags.file,
-      include: flags.include,
+    const {
+      snapshot,
+      commit,
+      files: pulled,
+      unasked,
+    } = await pullModel(model, {
+      files,
+      include,
+      quant,
       signal: stop.signal,
       warn: (line) => remark(line),
       progress: (progress) => view.update(progress),
     });
     view.close();
     if (unasked) remark(`${unasked}; this is what was pulled before`);
-    const listed = files.map(({ path, size }) => ({ path, size }));
+    const listed = pulled.map(({ path, size }) => ({ path, size }));
     if (flags.json) printJson({ folder: snapshot, commit, files: listed });
     else print(snapshot);
   } catch (error) {

@@ -84,3 +84,53 @@ test("what is not there is to be pulled", async () => {
     remedy("give a model folder, .gguf file, or ORG/NAME"),
   );
 });
+
+test("repositories with a folder for each quantisation", async () => {
+  const snapshot = join(root, "hub/models--org--many/snapshots", commit);
+  const inside = `hub/models--org--many/snapshots/${commit}`;
+  await put("hub/models--org--many/refs/main", commit);
+  await put(`${inside}/Q4_K_M/m-Q4_K_M-00001-of-00002.gguf`);
+  await put(`${inside}/Q4_K_M/m-Q4_K_M-00002-of-00002.gguf`);
+  await put(`${inside}/mmproj-F16.gguf`);
+  await put(`${inside}/imatrix_unsloth.gguf`);
+  const first = join(snapshot, "Q4_K_M/m-Q4_K_M-00001-of-00002.gguf");
+  for (const name of [
+    "org/many",
+    "org/many:Q4_K_M",
+    "org/many:q4_k_m",
+    "org/many/Q4_K_M",
+    `org/many:Q4_K_M@${commit}`,
+  ])
+    expect(await resolveModel(name), name).toBe(first);
+  expect(await resolveModel(snapshot)).toBe(first);
+  await put(`${inside}/UD-Q4_K_M/m-UD-Q4_K_M.gguf`);
+  expect(await resolveModel("org/many:Q4_K_M")).toBe(first);
+  expect(await resolveModel("org/many:UD-Q4_K_M")).toBe(join(snapshot, "UD-Q4_K_M/m-UD-Q4_K_M.gguf"));
+  expect(await resolveModel("org/many/UD-Q4_K_M/m-UD-Q4_K_M.gguf")).toMatch(/UD-Q4_K_M\.gguf$/);
+  await expect(resolveModel("org/many")).rejects.toMatchObject({
+    message: "org/many holds 2 GGUF models: Q4_K_M/m-Q4_K_M-00001-of-00002.gguf, UD-Q4_K_M/m-UD-Q4_K_M.gguf",
+    remedy: "name one: org/many/Q4_K_M/m-Q4_K_M-00001-of-00002.gguf",
+  });
+  await expect(resolveModel("org/many:Q8_0")).rejects.toMatchObject({
+    message: "org/many:Q8_0: no GGUF model of Q8_0 was pulled",
+    remedy: expect.stringContaining("pull org/many:Q8_0"),
+  });
+  await expect(resolveModel("org/many/BF16")).rejects.toMatchObject({
+    remedy: expect.stringContaining('pull org/many --include "BF16/*"'),
+  });
+});
+
+test("a folder of one model and one mmproj is the model; others are told what they hold", async () => {
+  await put("eyes/mmproj-model-f16.gguf");
+  await expect(resolveModel(join(root, "eyes"))).rejects.toThrow(
+    /holds no model, only what stands beside one: mmproj-model-f16.gguf/,
+  );
+  await put("eyes/model-Q8_0.gguf");
+  expect(await resolveModel(join(root, "eyes"))).toBe(join(root, "eyes/model-Q8_0.gguf"));
+  await put("cut/model.gguf.part1of2");
+  await put("cut/model.gguf.part2of2");
+  await expect(resolveModel(join(root, "cut"))).rejects.toMatchObject({
+    message: expect.stringContaining("cut into slices: model.gguf.part1of2, model.gguf.part2of2"),
+    remedy: expect.stringContaining("as with cat"),
+  });
+});

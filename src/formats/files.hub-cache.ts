@@ -31,6 +31,31 @@ export function parseHubModel(text: string): HubModel | undefined {
     : { name, revision };
 }
 
+/** A model on the hub, and what of its repository is meant. */
+export interface HubArgument {
+  readonly model: HubModel;
+  /** Which of several GGUF models, such as Q4_K_M. */
+  readonly quant?: string;
+  /** A file or folder inside the repository. */
+  readonly path?: string;
+}
+
+/** Reads ORG/NAME, ORG/NAME:QUANT or ORG/NAME/PATH, each with @REVISION or without; undefined where the text has another form. */
+export function parseHubArgument(text: string): HubArgument | undefined {
+  const match =
+    /^(?<name>[^/@:]+\/[^/@:]+)(?:\/(?<path>[^@:]+))?(?::(?<quant>[\w.-]+))?(?<revision>@[^:]+)?(?::(?<last>[\w.-]+))?$/.exec(
+      text,
+    )?.groups;
+  const model = match && parseHubModel(match.name + (match.revision ?? ""));
+  if (!model) return undefined;
+  const { path, quant = match.last } = match;
+  if (match.quant !== undefined && match.last !== undefined) return undefined;
+  if (path === undefined) return quant === undefined ? { model } : { model, quant };
+  const inside = path.replace(/\/+$/, "").split(/[\\/]/);
+  if (quant !== undefined || inside.some((part) => /^\.*$/.test(part))) return undefined;
+  return { model, path: inside.join("/") };
+}
+
 /** Whether a revision can be a branch, a tag or a commit, and a path below refs/. */
 export function isRevision(text: string): boolean {
   return revisionExpression.test(text) && !text.split("/").some((part) => part === "" || /^\.+$/.test(part));

@@ -247,6 +247,26 @@ describe("refused", () => {
       ["a-Q8.gguf", weights],
     ]);
     await expect(pulling()).rejects.toEqual(hubError(/2 GGUF models/));
+    hub.files = new Map([
+      ["Q4_K_M/a-Q4_K_M-00001-of-00002.gguf", weights],
+      ["Q4_K_M/a-Q4_K_M-00002-of-00002.gguf", weights],
+      ["Q8_0/a-Q8_0.gguf", weights],
+      ["mmproj-F16.gguf", weights],
+      ["imatrix.gguf", weights],
+    ]);
+    const paths = async (quant: string): Promise<string[]> =>
+      (await pulling({ quant })).files.map(({ path }) => path);
+    expect(await paths("q4_k_m")).toEqual([
+      "Q4_K_M/a-Q4_K_M-00001-of-00002.gguf",
+      "Q4_K_M/a-Q4_K_M-00002-of-00002.gguf",
+    ]);
+    expect(await paths("Q8_0")).toEqual(["Q8_0/a-Q8_0.gguf"]);
+    await expect(pulling({ quant: "BF16" })).rejects.toEqual(hubError(/no GGUF model of BF16/));
+    hub.files = new Map([
+      ["m/a.gguf", weights],
+      ["mmproj-F16.gguf", weights],
+    ]);
+    expect((await pulling()).files.map(({ path }) => path)).toEqual(["m/a.gguf"]);
     hub.files = new Map([["README.md", weights]]);
     await expect(pulling()).rejects.toEqual(hubError(/neither safetensors nor GGUF/));
   });

@@ -12,8 +12,10 @@ export interface HubFile {
   readonly hash: string;
 }
 
-/** Exact paths, or patterns with * and ?, of what to fetch; with neither, what is needed to run the model. */
+/** Exact paths, or patterns with * and ?, of what to fetch; with neither, what is needed to run the model, of the GGUF models that of `quant`. */
 export interface Wanted {
+  /** Such as Q4_K_M: a word of the file's name or of its folder's. */
+  readonly quant?: string;
   readonly files?: readonly string[];
   readonly include?: readonly string[];
 }
@@ -21,10 +23,10 @@ export interface Wanted {
 /** The wanted of these files. Errors: "hub", where a wanted file is not there, or where nothing says which of several. */
 export function wantedFiles<File extends { readonly path: string }>(
   all: readonly File[],
-  { files = [], include = [] }: Wanted,
+  { files = [], include = [], quant }: Wanted,
   name: string,
 ): File[] {
-  return files.length + include.length > 0 ? named(all, files, include, name) : needed(all, name);
+  return files.length + include.length > 0 ? named(all, files, include, name) : needed(all, name, quant);
 }
 
 /** The files to fetch. Errors: as {@link wantedFiles}, and "hub" where the hub lists what cannot be a file. */
@@ -111,18 +113,65 @@ function glob(pattern: string): RegExp {
 
 const beside = /^[^/]+\.(json|jinja)$|^(tokenizer\.model|merges\.txt|vocab\.txt|LICENSE[^/]*)$/;
 
-function needed<File extends { readonly path: string }>(all: readonly File[], name: string): File[] {
-  const weights = all.filter(({ path }) => /^[^/]+\.safetensors$/.test(path));
+function needed<File extends { readonly path: string }>(
+  all: readonly File[],
+  name: string,
+  quant: string | undefined,
+): File[] {
+  const weights = quant === undefined ? all.filter(({ path }) => /^[^/]+\.safetensors$/.test(path)) : [];
   // Mistral's repositories hold the weights a second time, in another layout.
-  const named = weights.filter(({ path }) => path.startsWith("model"));
+  const own = weights.filter(({ path }) => path.startsWith("model"));
   if (weights.length > 0)
-    return [...all.filter(({ path }) => beside.test(path)), ...(named.length > 0 ? named : weights)];
-  const models = all.filter(({ path }) => isGgufPath(path));
-  const first = models.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(path));
-  if (models.length > 0 && first.length <= 1) return models;
+    return [...all.filter(({ path }) => beside.test(path)), ...(own.length > 0 ? own : weights)];
+  const models = ggufModels(all);
+  const chosen = quant === undefined ? models : ofQuant(models, quant);
+  // In a cache a split model's first part may be what is missing.
+  const others = all.filter(({ path }) => isGgufPath(path) && !isCompanion(path));
+  if (models.length === 0 && others.length > 0) return others;
   if (models.length === 0)
     fail("hub", `${name} holds neither safetensors nor GGUF files`, `it holds: ${summary(all)}`);
-  fail("hub", `${name} holds ${first.length} GGUF models`, `choose with --file: ${summary(first)}`);
+  if (chosen.length === 0)
+    fail("hub", `${name} holds no GGUF model of ${quant}`, `choose one of: ${summary(models)}`);
+  if (chosen.length > 1) {
+    const which = quant === undefined ? "" : ` of ${quant}`;
+    fail(
+      "hub",
+      `${name} holds ${chosen.length} GGUF models${which}`,
+      `choose with --file: ${summary(chosen)}`,
+    );
+  }
+  const parts = glob(withParts(chosen[0]!.path));
+  return all.filter(({ path }) => parts.test(path));
+}
+
+/** GGUF files that are models, of a split one the first part: not image encoders (mmproj) and not importance matrices. */
+export function ggufModels<File extends { readonly path: string }>(all: readonly File[]): File[] {
+  return all.filter(({ path }) => isGgufPath(path) && !isCompanion(path) && !laterPart.test(path));
+}
+
+/** Whether a GGUF file is, by its name, made to stand beside a model. */
+export function isCompanion(path: string): boolean {
+  return /mmproj|imatrix/i.test(baseName(path));
+}
+
+/** A split file's second part or a later one. */
+const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;
+
+/** The models with `quant` as a word of their name, or of their folder's; rather those where no longer word holds it (UD-Q4_K_M). */
+export function ofQuant<File extends { readonly path: string }>(
+  models: readonly File[],
+  quant: string,
+): File[] {
+  const word = quant.replace(/[.+^${}()|[\]\\*?]/g, "\\$&");
+  const matching = (before: string): File[] =>
+    models.filter(({ path }) => new RegExp(`(^|${before})${word}(?=[-./]|$)`, "i").test(path));
+  const all = matching("[-_./]");
+  const plain = all.filter(({ path }) => !new RegExp(`(^|[-_./])ud-${word}(?=[-./]|$)`, "i").test(path));
+  return plain.length > 0 ? plain : all;
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function summary(files: readonly { readonly path: string }[]): string {

@@ -25,6 +25,7 @@ export { type GgufStore, openGguf } from "./gguf/read.ts";
 export { isGgufPath, openGgufParts } from "./gguf/split.ts";
 export type { GgufValueType } from "./gguf/types.ts";
 export { encodeGguf, ggufPieces, type TypedValue } from "./gguf/write.ts";
+export { ggufModels, isCompanion, ofQuant } from "./hub-files.ts";
 export { parseJson } from "./json.ts";
 export { decodeNpy, encodeNpy, type NpyArray } from "./npy.ts";
 export { openSafetensors, openShards } from "./safetensors.ts";

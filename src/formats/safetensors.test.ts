@@ -126,6 +126,11 @@ test("damage of any kind gives a ConclaveError or a file whose tensors can all b
   );
 });
 
+test("metadata that is null says nothing", async () => {
+  const { metadata, tensors } = await open(fileOf('{"__metadata__":null}'));
+  expect([metadata.size, tensors.size]).toEqual([0, 0]);
+});
+
 const one = (name: string): TensorToStore => ({
   name,
   dtype: "U8",

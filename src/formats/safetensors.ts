@@ -57,6 +57,7 @@ function parseHeader(
       tensors.push(parseEntry(key, value, damaged));
       continue;
     }
+    if (value === null) continue; // some writers have it where they have nothing to say
     for (const [item, words] of entriesOf(value, "__metadata__", damaged)) {
       if (typeof words !== "string")
         damaged(`__metadata__ may hold only strings; ${JSON.stringify(item)} is none`);

@@ -277,3 +277,32 @@ test("split files are read as one, and only together", async () => {
     "split-00003-of-00003.gguf does not say that it is part 3 of 3",
   );
 });
+
+test("files that were joined end to end are refused by what they are, whether or not they say that they are parts", async () => {
+  const part = (n: number) =>
+    encodeGguf([zeros(`t${n}`)], {
+      "split.no": { type: "u16", value: n },
+      "split.count": { type: "u16", value: 2 },
+    });
+  const joined = async (files: readonly Uint8Array[]): Promise<unknown> =>
+    openGguf(bytesSource(concatenated(files), "all.gguf"));
+  await expect(joined([await part(0), await part(1)])).rejects.toMatchObject({
+    code: "file-damaged",
+    message: expect.stringMatching(/^all\.gguf: the 2 parts of a split model were joined end to end/),
+    remedy: expect.stringContaining("llama-gguf-split --merge"),
+  });
+  const alone = await encodeGguf([zeros("t")], {});
+  await expect(joined([alone, alone])).rejects.toThrow("all.gguf: several GGUF files were joined end to end");
+  const empty = await encodeGguf([], {});
+  await expect(joined([empty, alone])).rejects.toThrow("joined end to end");
+});
+
+function concatenated(files: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(files.reduce((sum, file) => sum + file.length, 0));
+  let at = 0;
+  for (const file of files) {
+    all.set(file, at);
+    at += file.length;
+  }
+  return all;
+}

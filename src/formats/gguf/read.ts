@@ -17,6 +17,8 @@ export interface GgufStore extends TensorStore {
   readonly gguf: GgufMetadata;
 }
 
+/** Magic, version, counts. */
+const leastFile = 4 + 4 + 8 + 8;
 const leastPair = 8 + 4 + 1;
 const leastTensor = 8 + 4 + 4 + 8;
 
@@ -54,6 +56,9 @@ export async function openGguf(source: ByteSource): Promise<GgufStore> {
   const alignment = alignmentOf(entries.get("general.alignment"), damaged);
   const dataBegin = aligned(header.at, alignment);
   checkPlaces(described, source.size - dataBegin, alignment, damaged);
+  const last = described.reduce((end, { begin, byteLength }) => Math.max(end, begin + byteLength), 0);
+  const ends = [last > 0 ? dataBegin + last : header.at, dataBegin + aligned(last, alignment)];
+  await refuseJoined(source, ends, alignment, entries);
   const texts = [...entries].filter((entry): entry is [string, string] => typeof entry[1] === "string");
   const placed = described.map((tensor) => ({ ...tensor, begin: dataBegin + tensor.begin }));
   return {
@@ -61,6 +66,28 @@ export async function openGguf(source: ByteSource): Promise<GgufStore> {
     version,
     gguf: new GgufMetadata(entries, source.name),
   };
+}
+
+/** Parts that were joined end to end: after the last tensor another file begins, and its tensors would be missed. */
+async function refuseJoined(
+  source: ByteSource,
+  ends: readonly number[],
+  alignment: number,
+  entries: ReadonlyMap<string, GgufValue>,
+): Promise<void> {
+  for (const end of new Set(ends)) {
+    if (end + alignment + leastFile > source.size) continue; // padding at most
+    const next = String.fromCharCode(...(await source.read(end, magic.length)));
+    if (next !== magic) continue;
+    const count = entries.get("split.count");
+    const parts =
+      typeof count === "number" && count > 1 ? `the ${count} parts of a split model` : "several GGUF files";
+    fail(
+      "file-damaged",
+      `${source.name}: ${parts} were joined end to end, as by cat: another file begins at byte ${end}`,
+      "parts of GGUF models are not joined so: fetch them again and open the first with the others beside it, or join them with llama-gguf-split --merge",
+    );
+  }
 }
 
 function readVersion(cursor: Cursor, damaged: Damaged): number {

@@ -1,5 +1,5 @@
 /** GGUF models in several files: NAME-00001-of-00003.gguf and so on. The first holds the metadata of all. */
-import { fail } from "../../errors.ts";
+import { ConclaveError, fail } from "../../errors.ts";
 import type { ByteSource } from "../source.ts";
 import { type StoredTensor, storeOf, type TensorStore } from "../store.ts";
 import { type GgufStore, openGguf } from "./read.ts";
@@ -26,7 +26,15 @@ export async function openGgufParts(
   const parts: [name: string, GgufStore][] = [[firstName, head]];
   for (let part = 1; part < count; part++) {
     const name = partName(stem, part, count, ending);
-    const store = await openGguf(await open(name));
+    const source = await open(name).catch((error: unknown) => {
+      if (!(error instanceof ConclaveError && error.code === "file-missing")) throw error;
+      return fail(
+        "file-missing",
+        `${first.name} is part 1 of ${count}, and ${name} is not beside it`,
+        `put all ${count} parts into one folder, under the names they were published with`,
+      );
+    });
+    const store = await openGguf(source);
     if (store.gguf.number("split.no") !== part || store.gguf.number("split.count") !== count)
       fail(
         "file-damaged",
@@ -60,7 +68,7 @@ function stemOf(
     fail(
       "file-damaged",
       `${source} is one of ${count} parts; its name should end in ${partName("", part, count)}`,
-      "give the parts back the names that they were published with",
+      `put all ${count} parts into one folder, under the names they were published with`,
     );
   const [, stem, , , ending] = match! as unknown as [string, string, string, string, string];
   if (part !== 0)

@@ -15,6 +15,7 @@ export class ArchitectureKeys {
   constructor(store: GgufStore, source: string) {
     this.store = store;
     this.source = source;
+    refuseOtherKinds(store, source);
     this.architecture =
       store.gguf.string("general.architecture") ??
       fail(
@@ -101,4 +102,27 @@ export class ArchitectureKeys {
       this.refuse(key, `${value} is no whole number of 1 or more`);
     return value;
   }
+}
+
+/** What a GGUF file may hold besides a language model, by its general.type or, of image encoders, its architecture. */
+const otherKinds: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
+  mmproj: [
+    "is the image or audio encoder of a multimodal model (mmproj), not a language model",
+    "give the model's own .gguf file, which lies beside it; images are not read",
+  ],
+  imatrix: [
+    "is an importance matrix, which is for quantising a model, and holds none",
+    "give the model's own .gguf file",
+  ],
+  adapter: [
+    "is a LoRA adapter, not a model",
+    "merge it into its model (llama-export-lora) and give the result",
+  ],
+};
+
+function refuseOtherKinds({ gguf }: GgufStore, source: string): void {
+  const type = gguf.string("general.type") ?? "";
+  const isEncoder = gguf.string("general.architecture") === "clip";
+  const kind = otherKinds[isEncoder ? "mmproj" : type];
+  if (kind) fail("model", `${source} ${kind[0]}`, kind[1]);
 }
