@@ -13,6 +13,7 @@ import type { Decoder, DecoderConfig } from "./decoder.ts";
 import { describeConfig } from "./families.ts";
 import { withScales } from "./fp8.ts";
 import { type FileLayout, type PlacedPart, placedParts, runsOf } from "./layout.ts";
+import { fileOf, namedFor, remedyForMissing } from "./names.ts";
 import {
   floatsOf,
   PieceBinder,
@@ -23,6 +24,7 @@ import {
   valuesOf,
   weightDType,
 } from "./pieces.ts";
+import { hasOwnHead, withEmbedding } from "./tied.ts";
 
 /** How weights are written, or held: all as f32, or the matrices as bf16 (norms, biases and routers stay f32). */
 export type WeightPrecision = "f32" | "bf16";
@@ -49,15 +51,33 @@ export async function readModel(
   device: Device,
   options: ReadOptions = {},
 ): Promise<Decoder> {
-  const model = describeConfig(config, options.source);
+  let model = describeConfig(config, options.source);
   try {
+    const own = options.layout ? store : namedFor(model, model.layout, store);
+    if (model.tied && !options.layout && (await hasOwnHead(model.layout, own))) {
+      model.dispose();
+      model = describeConfig(withOwnHead(config), options.source);
+      const why = "tie_word_embeddings is true, but the weights hold another output layer, which is used";
+      model.notes = [...model.notes, `${options.source ?? "config.json"}: ${why}`];
+    }
     const layout = options.layout?.(model.config) ?? model.layout;
-    await readInto(planReading(model, layout, store), store, device, options.weights ?? "stored");
+    const whole = model.tied ? withEmbedding(layout, own) : own;
+    await readInto(planReading(model, layout, whole), whole, device, options.weights ?? "stored");
   } catch (error) {
     model.dispose();
     throw error;
   }
   return model;
+}
+
+/** The config of a model whose head is not its embedding. */
+function withOwnHead(config: unknown): unknown {
+  const json = config as Readonly<Record<string, unknown>>;
+  const { text_config: text } = json;
+  const untied = { tie_word_embeddings: false };
+  return typeof text === "object" && text !== null
+    ? { ...json, text_config: { ...text, ...untied } }
+    : { ...json, ...untied };
 }
 
 async function readInto(
@@ -88,8 +108,10 @@ async function readInto(
  * as {@link readModel}.
  */
 export async function readWeights(model: Decoder, store: TensorStore): Promise<void> {
-  for (const { parameter, parts } of planReading(model, model.layout, store))
-    await readValues(parameter, parts, store);
+  const named = namedFor(model, model.layout, store);
+  const own = model.tied ? withEmbedding(model.layout, named) : named;
+  for (const { parameter, parts } of planReading(model, model.layout, own))
+    await readValues(parameter, parts, own);
 }
 
 /**
@@ -163,14 +185,15 @@ interface Planned {
  */
 function planReading(model: Decoder, layout: FileLayout, store: TensorStore): Planned[] {
   const plan: Planned[] = [];
-  const unread = new Set([...store.tensors.keys()].filter((name) => !isRedundant(name, model)));
+  const head = fileOf(layout, "head.weight");
+  const unread = new Set([...store.tensors.keys()].filter((name) => !isRedundant(name, model, head)));
   for (const [name, parameter] of model.tensors()) {
     const ways = placedParts(layout, name, parameter.shape);
     const isThere = ([first]: readonly PlacedPart[]): boolean =>
       runsOf(first).every(({ file }) => store.tensors.has(file));
     const parts = (ways.find(isThere) ?? ways[0]).map((part) => withScales(part, store));
     for (const part of parts) {
-      checkPart(part, name, store);
+      checkPart(part, name, store, layout);
       for (const { file } of runsOf(part)) unread.delete(file);
     }
     plan.push({ name, parameter, parts });
@@ -186,17 +209,19 @@ function planReading(model: Decoder, layout: FileLayout, store: TensorStore): Pl
 const otherModel = "check that config.json and the weights are of the same model, and complete";
 
 /** A second copy of a tied embedding, the angles of the rotary embedding that old files carry, and what the model leaves out. */
-function isRedundant(file: string, model: Decoder): boolean {
-  return (
-    (model.tied && file === "lm_head.weight") || file.endsWith("rotary_emb.inv_freq") || model.leavesOut(file)
-  );
+function isRedundant(file: string, model: Decoder, head: string): boolean {
+  return (model.tied && file === head) || file.endsWith("rotary_emb.inv_freq") || model.leavesOut(file);
 }
 
-function checkPart(part: PlacedPart, name: string, store: TensorStore): void {
+function checkPart(part: PlacedPart, name: string, store: TensorStore, layout: FileLayout): void {
   for (const [i, { file, shape }] of runsOf(part).entries()) {
     const stored =
       store.tensors.get(file) ??
-      fail("model", `the weights have no tensor ${file} (for ${name})`, otherModel);
+      fail(
+        "model",
+        `the weights have no tensor ${file} (for ${name})`,
+        remedyForMissing(file, fileOf(layout, "head.weight"), [...store.tensors.keys()]),
+      );
     if (stored.shape.length !== shape.length || stored.shape.some((size, axis) => size !== shape[axis]))
       fail(
         "model",

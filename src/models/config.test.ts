@@ -118,7 +118,7 @@ test.each<[Record<string, unknown>, string]>([
   [{ head_dim: 65 }, "head_dim: 65 is odd; rotary positions turn pairs"],
   [{ num_experts_per_tok: 9 }, "num_experts_per_tok: 9 is more than num_local_experts (8)"],
   [{ rope_parameters: { rope_type: "linear", rope_theta: 1e6 } }, "rope_parameters.factor: "],
-  [{ rope_scaling: { type: "dynamic", factor: 2 } }, "rope_scaling.rope_type: "],
+  [{ rope_scaling: { type: "longrope", factor: 2 } }, "rope_scaling.rope_type: "],
   [{ hidden_act: "gelu" }, "hidden_act: "],
   [{ vocab_size: -1 }, "vocab_size: "],
   [{ intermediate_size: undefined }, "intermediate_size: "],

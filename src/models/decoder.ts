@@ -40,9 +40,10 @@ import {
   type Tensor,
 } from "../tensor/index.ts";
 import type { Block } from "./block.ts";
+import { type GenerationDefaults, noGenerationDefaults } from "./generation-config.ts";
 import type { FileLayout } from "./layout.ts";
 import { turningInHalves } from "./rearranged.ts";
-import type { RopeConfig } from "./rope-config.ts";
+import { type RopeConfig, reachOf } from "./rope-config.ts";
 
 /** What all families' configs say, in our words. Sizes in elements, positions in tokens. */
 export interface DecoderConfig {
@@ -52,6 +53,7 @@ export interface DecoderConfig {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Positions of the texts that it was trained on; {@link Decoder.reach} and {@link Decoder.mostPositions} say what it takes. */
   readonly maxPositions: number;
   readonly rope: RopeConfig;
   readonly normEps: number;
@@ -109,6 +111,10 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   readonly norm: RmsNorm;
   /** Null where the embedding is the head. */
   readonly head: Linear | null;
+  /** How its makers say it is sampled, where a file says so. */
+  generation: GenerationDefaults = noGenerationDefaults;
+  /** What of its files was passed over, a line each. */
+  notes: readonly string[] = [];
   private readonly shared: DecoderParts["shared"];
   private readonly constants = new ConstantOwner();
   private readonly embeddingScale: number;
@@ -124,6 +130,11 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
     this.shared = shared;
     this.embeddingScale = embeddingScale;
     this.logitScale = logitScale;
+  }
+
+  /** What the names of its file tensors may lack at their beginning, or have too many of. */
+  get namePrefixes(): readonly string[] {
+    return ["model."];
   }
 
   /** Where they stand in the files that are written, whichever it was read from. */
@@ -163,6 +174,22 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   /** What a token's logits depend on besides it and those before it: whoever evaluates or generates must know. */
   get causality(): Causality {
     return furthest(this.routers.map(({ spec }) => causalityOf(spec)));
+  }
+
+  /** Ids that end what it writes. */
+  get eosIds(): readonly number[] {
+    return this.generation.eosIds ?? this.config.eosIds;
+  }
+
+  /** Positions that it was trained on or that its rotary scaling reaches; beyond, it computes what nobody has trained or tried. */
+  get reach(): number {
+    return reachOf(this.config.rope, this.config.maxPositions);
+  }
+
+  /** Positions that it can compute at all. Rotary positions have no end; a family with a table of positions ends with the table. */
+  get mostPositions(): number {
+    const { rope, maxPositions } = this.config;
+    return rope.scaling.kind === "dynamic" ? maxPositions : Number.POSITIVE_INFINITY;
   }
 
   /** Whether a tensor of its files is for what it does not do: a vision tower, or layers for drafting. It is not read. */
@@ -245,9 +272,8 @@ export abstract class Decoder<Config extends DecoderConfig = DecoderConfig> impl
   }
 
   private checkEnd(end: number): void {
-    const { maxPositions } = this.config;
-    if (end > maxPositions)
-      fail("shape", `forward: ${end} positions; the model has ${maxPositions}`, "pass fewer tokens");
+    if (end > this.mostPositions)
+      fail("shape", `forward: ${end} positions; the model has ${this.mostPositions}`, "pass fewer tokens");
   }
 }
 

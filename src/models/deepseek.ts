@@ -131,15 +131,8 @@ export function deepseekSource(source: string): SpecSource {
   return specSource(source, "n_routed_experts", { ...groups, scale: "routed_scaling_factor" });
 }
 
-/** Keys for training, and where DeepSeek's own code is found. */
-export const deepseekUnused: readonly string[] = [
-  "auto_map",
-  "aux_loss_alpha",
-  "ep_size",
-  "pretraining_tp",
-  "router_aux_loss_coef",
-  "seq_aux",
-];
+/** The balance loss of training. */
+export const deepseekUnused: readonly string[] = ["router_aux_loss_coef"];
 
 const defaults: FamilyDefaults = { kvHeads: "heads", ropeTheta: 10_000, normEps: 1e-6 };
 

@@ -1,4 +1,5 @@
 import { fail } from "../errors.ts";
+import { toldKeys } from "./config-keys.ts";
 import type { Decoder } from "./decoder.ts";
 import { DeepseekV2Model, readDeepseekV2 } from "./families/deepseek-v2.ts";
 import { DeepseekV3Model, readDeepseekV3 } from "./families/deepseek-v3.ts";
@@ -100,12 +101,22 @@ families satisfies Readonly<Record<FamilyName, Family>>;
 export function describeConfig(json: unknown, source = "config.json"): Decoder {
   const { model_type: type, architectures } = (json ?? {}) as Record<string, unknown>;
   const { describe, architectures: known } = familyOf(type, source);
-  const architecture = Array.isArray(architectures) ? architectures[0] : architectures;
-  if (architecture !== undefined && !known.includes(architecture)) {
+  const architecture = (Array.isArray(architectures) ? architectures[0] : architectures) ?? undefined;
+  // A checkpoint that was saved without its head, of which transformers makes the same model.
+  const withoutHead = known.map((name) => name.replace(/For[A-Za-z]+$/, "Model"));
+  if (architecture !== undefined && ![...known, ...withoutHead].includes(architecture)) {
     const given = JSON.stringify(architectures);
     fail("model", `${source}: architectures is ${given}; a ${type} that can be run is ${known.join(" or ")}`);
   }
-  return describe(json, source);
+  const model = describe(json, source);
+  model.notes = notesOf(json as Readonly<Record<string, unknown>>, source);
+  return model;
+}
+
+function notesOf(json: Readonly<Record<string, unknown>>, source: string): string[] {
+  const { text_config: text } = json;
+  const told = [json, ...(typeof text === "object" && text !== null ? [text] : [])].flatMap(toldKeys);
+  return told.length > 0 ? [`${source}: passed over, as they change no result: ${told.join(", ")}`] : [];
 }
 
 function familyOf(type: unknown, source: string): Family {

@@ -1,13 +1,18 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
 import { firstFault, firstIssue } from "../moe/index.ts";
+import { meaningfulKeys } from "./config-keys.ts";
 import type { DecoderConfig } from "./decoder.ts";
 import { type Fp8Json, fp8Schema } from "./fp8.ts";
 import { type RopeJson, readRope, ropeKeys, writeRope } from "./rope-config.ts";
 
 /** A size: a whole number of 1 or more. */
 export const size: z.ZodType<number> = z.int().min(1);
-const id = z.int().min(0);
+/** Old tools write -1 where there is none. */
+const id = z
+  .int()
+  .min(-1)
+  .transform((one) => (one < 0 ? null : one));
 
 /**
  * What config.json holds for all our decoder families, in both the spellings of transformers 4 and 5;
@@ -48,28 +53,12 @@ export const decoderKeys: { readonly [Key in keyof DecoderJson]: z.ZodType<Decod
   tie_word_embeddings: z.boolean().default(false),
   bos_token_id: id.nullable().default(null),
   eos_token_id: z
-    .union([id, z.array(id)])
+    .union([id, z.array(id).transform((list) => list.filter((one) => one !== null))])
     .nullable()
     .default(null),
   pad_token_id: id.nullable().default(null),
   quantization_config: fp8Schema.optional(),
 };
-
-/** Keys that say nothing about what a model computes when it is run, in any family. */
-const ignored: readonly string[] = [
-  "_name_or_path",
-  "architectures",
-  "attention_dropout",
-  "dtype",
-  "model_type",
-  "output_attentions",
-  "output_hidden_states",
-  "output_router_logits",
-  "return_dict",
-  "torch_dtype",
-  "transformers_version",
-  "use_cache",
-];
 
 /** What a family does not say in the file where another does: transformers' own defaults. */
 export interface FamilyDefaults {
@@ -80,19 +69,18 @@ export interface FamilyDefaults {
 }
 
 /**
- * Reads config.json by `schema`, without the keys that no family needs and those that this one does not
+ * Reads config.json by `schema`, without the keys that change no result (config-keys.ts) and those that this family does not need
  * (`unused`). Errors ("config") name `source`, the key and what is wrong.
  */
-export function parseConfig<T>(
-  schema: z.ZodType<T>,
+export function parseConfig<Schema extends z.ZodObject>(
+  schema: Schema,
   json: unknown,
   source: string,
   unused: readonly string[] = [],
-): T {
+): z.output<Schema> {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     fail("config", `${source}: not a JSON object`);
-  const passed = new Set([...ignored, ...unused]);
-  const known = Object.fromEntries(Object.entries(json).filter(([key]) => !passed.has(key)));
+  const known = meaningfulKeys(json, (key) => Object.hasOwn(schema.shape, key), unused);
   const result = schema.safeParse(known);
   if (result.success) return result.data;
   const { isUnknown } = firstFault(result.error);

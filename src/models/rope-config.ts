@@ -22,7 +22,7 @@ export function plainRope(theta: number): RopeConfig {
 /** The object under `rope_parameters` or `rope_scaling`; what is left out is undefined or null. */
 export type RopeParameters = { readonly rope_theta?: number | undefined } & (
   | { readonly rope_type: "default" }
-  | { readonly rope_type: "linear"; readonly factor: number }
+  | { readonly rope_type: "linear" | "dynamic"; readonly factor: number }
   | Llama3Parameters
   | YarnParameters
 );
@@ -50,9 +50,11 @@ interface YarnParameters {
 const positive = z.number().gt(0);
 const common = { rope_theta: positive.optional(), partial_rotary_factor: z.literal(1).optional() };
 const positions = z.int().min(1).optional();
+/** transformers reads it for neither of these: both begin from max_position_embeddings. */
+const unread = { original_max_position_embeddings: positions };
 const parameters = z.discriminatedUnion("rope_type", [
-  z.strictObject({ ...common, rope_type: z.literal("default") }),
-  z.strictObject({ ...common, rope_type: z.literal("linear"), factor: positive }),
+  z.strictObject({ ...common, ...unread, rope_type: z.literal("default") }),
+  z.strictObject({ ...common, ...unread, rope_type: z.literal(["linear", "dynamic"]), factor: positive }),
   z.strictObject({
     ...common,
     rope_type: z.literal("llama3"),
@@ -85,11 +87,15 @@ export interface RopeJson {
     | undefined;
 }
 
-/** transformers 4 wrote `type`, and left it out where nothing is scaled. */
+/**
+ * transformers 4 wrote `type`, and left it out where nothing is scaled; a null says nothing. `finetuned` records that a model was
+ * trained with the scaling.
+ */
 const ropeObject: z.ZodType<RopeParameters | null> = z
   .preprocess((value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-    const { type, ...rest } = value as Record<string, unknown>;
+    const said = Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null));
+    const { type, finetuned: _, ...rest } = said as Record<string, unknown>;
     return { rope_type: type ?? "default", ...rest };
   }, parameters)
   .nullable();
@@ -124,7 +130,8 @@ function scalingOf(given: RopeParameters, maxPositions: number): RotaryScaling {
     case "default":
       return { kind: "none" };
     case "linear":
-      return { kind: "linear", factor: given.factor };
+    case "dynamic":
+      return { kind: given.rope_type, factor: given.factor };
     case "llama3":
       return {
         kind: "llama3",
@@ -155,6 +162,24 @@ function yarnOf(given: YarnParameters, maxPositions: number): RotaryScaling {
   };
 }
 
+/**
+ * How many positions a model reaches that was trained on `maxPositions`: further where its rotary scaling stretches them. Positions beyond
+ * can be computed, but no training or scaling was for them.
+ */
+export function reachOf({ scaling }: RopeConfig, maxPositions: number): number {
+  switch (scaling.kind) {
+    case "none":
+    case "factors": // of GGUF files, whose context length is that of the stretched model
+    case "dynamic": // each length has frequencies of its own: see mostPositions
+      return maxPositions;
+    case "linear":
+      return Math.max(maxPositions, Math.floor(scaling.factor * maxPositions));
+    case "llama3":
+    case "yarn":
+      return Math.max(maxPositions, Math.floor(scaling.factor * scaling.originalPositions));
+  }
+}
+
 /** The keys for config.json, in the spelling that transformers 4 and 5 both read. */
 export function writeRope({ theta, scaling }: RopeConfig): Record<string, unknown> {
   const scaled = writtenScaling(scaling);
@@ -166,7 +191,8 @@ function writtenScaling(scaling: RotaryScaling): Record<string, unknown> | null 
     case "none":
       return null;
     case "linear":
-      return { rope_type: "linear", factor: scaling.factor };
+    case "dynamic":
+      return { rope_type: scaling.kind, factor: scaling.factor };
     case "llama3":
       return {
         rope_type: "llama3",

@@ -11,6 +11,8 @@ export type RotaryScaling =
   | { readonly kind: "none" }
   /** All frequencies are divided alike (Chen et al. 2023, "Extending context window ... via positional interpolation"). */
   | { readonly kind: "linear"; readonly factor: number }
+  /** Frequencies as they are up to the trained length, and of another theta for each length beyond ("dynamic NTK"), which is not computed. */
+  | { readonly kind: "dynamic"; readonly factor: number }
   /** Each pair's frequency is divided by a factor of its own: LongRoPE (Ding et al. 2024), and `rope_freqs` of GGUF files. */
   | { readonly kind: "factors"; readonly factors: readonly number[]; readonly attentionFactor: number }
   | Llama3Scaling
@@ -60,6 +62,7 @@ export function rotaryAngles({ dims, theta, scaling }: RotarySpec): RotaryAngles
   const plain_I = ropeFrequencies(dims, theta);
   switch (scaling.kind) {
     case "none":
+    case "dynamic":
       return { frequencies_I: plain_I, amplitude: 1 };
     case "linear":
       return { frequencies_I: plain_I.map((frequency) => frequency / scaling.factor), amplitude: 1 };

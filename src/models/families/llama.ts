@@ -58,13 +58,11 @@ const schema = z.strictObject({
   attention_bias: z.boolean().default(false),
   mlp_bias: z.literal(false, "feed-forward layers with offsets are not supported").default(false),
 });
-/** How Meta's own training split the matrices. */
-const unused = ["pretraining_tp"];
 const defaults: FamilyDefaults = { kvHeads: "heads", ropeTheta: 10_000, normEps: 1e-6 };
 
 /** Reads the config.json of a LlamaForCausalLM. Errors: "config". */
 export function readLlama(json: unknown, source = "config.json"): LlamaConfig {
-  const parsed = parseConfig(schema, json, source, unused);
+  const parsed = parseConfig(schema, json, source);
   return {
     ...readDecoder(parsed, defaults, source),
     hidden: parsed.intermediate_size,

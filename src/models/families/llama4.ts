@@ -72,10 +72,13 @@ export class Llama4Model extends Decoder<Llama4Config> {
     return writeLlama4(this.config);
   }
 
+  /** The text model alone is also found under the name that it has in one that sees. */
+  override get namePrefixes(): readonly string[] {
+    return this.config.sees ? ["model."] : ["model.", "language_model."];
+  }
+
   override leavesOut(file: string): boolean {
-    if (!this.config.sees) return false;
-    const isSecondHead = this.tied && file === "language_model.lm_head.weight";
-    return isSecondHead || /^(vision_model|multi_modal_projector)\./.test(file);
+    return this.config.sees && /^(vision_model|multi_modal_projector)\./.test(file);
   }
 }
 
@@ -169,13 +172,8 @@ const schema = z.strictObject({
 const defaults: FamilyDefaults = { kvHeads: 8, ropeTheta: 500_000, normEps: 1e-5 };
 const defaultHeadDim = 128;
 
-/** For training, and for other programs. */
-const unused = [
-  "router_jitter_noise",
-  "for_llm_compressor",
-  "cache_implementation",
-  "_attn_implementation_autoset",
-];
+/** For training. */
+const unused = ["router_jitter_noise"];
 
 /** Reads the config.json of a Llama4ForCausalLM. Errors: "config". */
 export function readLlama4Text(json: unknown, source = "config.json"): Llama4Config {

@@ -90,9 +90,9 @@ function anyDecoder(keys: ArchitectureKeys): Record<string, unknown> {
   };
 }
 
-/** A text ends at the end of a turn too, where the file names one. */
+/** A text ends at the end of a turn or message too, where the file names one. */
 function tokens(keys: ArchitectureKeys): Record<string, unknown> {
-  const ends = [keys.token("eos"), keys.token("eot")].filter((id) => id !== undefined);
+  const ends = [keys.token("eos"), keys.token("eot"), keys.token("eom")].filter((id) => id !== undefined);
   return {
     bos_token_id: keys.token("bos") ?? null,
     eos_token_id: [...new Set(ends)],

@@ -3,6 +3,7 @@ import { type GgufStore, type StoredTensor, type TensorStore, toFloat32 } from "
 import type { Device } from "../../tensor/index.ts";
 import { type ReadOptions, readModel } from "../checkpoint.ts";
 import type { Decoder } from "../decoder.ts";
+import { readGgufSampling } from "../generation-config.ts";
 import { architectureOf } from "./architectures.ts";
 import { ArchitectureKeys } from "./keys.ts";
 
@@ -20,11 +21,13 @@ export async function readGguf(
 ): Promise<Decoder> {
   const json = await ggufConfig(store, source);
   const { layout } = architectureOf(new ArchitectureKeys(store, source));
-  return await readModel(json, weightsOf(store), device, {
+  const model = await readModel(json, weightsOf(store), device, {
     ...options,
     source,
     layout: (config) => layout(json, config),
   });
+  model.generation = readGgufSampling(store.gguf, source);
+  return model;
 }
 
 /** The config.json that the model of a GGUF file would have. Errors: "model". */
