@@ -7,6 +7,7 @@ export {
   generateBatch,
   logits,
   Session,
+  samplingDefaults,
   textOf,
 } from "./infer/index.ts";
 export { analyse, RouteCollector, reportHtml } from "./inspect/index.ts";

@@ -41,7 +41,7 @@ export class Chat {
     this.session = new Session(model, { ctx: setup.ctx });
     this.setup = setup;
     this.systemText = setup.system;
-    this.eosIds = [...new Set([...model.config.eosIds, ...setup.tokenizer.endIds])];
+    this.eosIds = [...new Set([...model.eosIds, ...setup.tokenizer.endIds])];
   }
 
   /** The conversation so far. */

@@ -19,7 +19,7 @@ export interface RequestOptions extends SamplingOptions {
   readonly seed?: Seed;
   /** Which turn of a conversation this is, from 0: each draws other numbers from the same seed. Default 0; a Session counts for itself. */
   readonly turn?: number;
-  /** Generation ends after one of these; default: those of the model's config. */
+  /** Generation ends after one of these; default: those of the model's files ({@link Decoder.eosIds}). */
   readonly eosIds?: readonly number[];
   /** Labels of the prompt's tokens, for routing by label; generated tokens take the last. */
   readonly labels?: readonly string[];
@@ -56,10 +56,22 @@ export interface GeneratedToken extends Sample {
   readonly routes: readonly TokenExperts[] | null;
 }
 
+/** What is to be said of a text of so many positions: null where the model was made for texts as long. */
+export function positionNote(model: Decoder, positions: number): string | null {
+  const { reach } = model;
+  if (positions <= reach) return null;
+  const { maxPositions } = model.config;
+  const made =
+    reach > maxPositions
+      ? `the model was trained on ${maxPositions} and its rotary scaling reaches ${reach}`
+      : `the model was trained on ${maxPositions}`;
+  return `the text goes beyond ${reach} positions: ${made}; what it writes there may make no sense`;
+}
+
 /** Throws "usage" for options out of range, "shape" for ids outside the vocabulary or a prompt beyond the model's positions. */
 export function checkRequest(model: Decoder, ids: readonly number[], options: RequestOptions): void {
   const { maxTokens, seed = 0, turn = 0, experts = {}, logitBias, labels } = options;
-  const { vocabulary, maxPositions } = model.config;
+  const { vocabulary } = model.config;
   checkSampling(options);
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
     fail("usage", `maxTokens ${maxTokens}: it is a whole number of 0 or more`);
@@ -67,10 +79,10 @@ export function checkRequest(model: Decoder, ids: readonly number[], options: Re
   if (!Number.isSafeInteger(turn) || turn < 0)
     fail("usage", `turn ${turn}: it is a whole number of 0 or more`);
   checkIds(model, ids);
-  if (ids.length > maxPositions)
+  if (ids.length > model.mostPositions)
     fail(
       "shape",
-      `the prompt has ${ids.length} positions; the model has ${maxPositions}`,
+      `the prompt has ${ids.length} positions; the model has ${model.mostPositions}`,
       "pass fewer tokens",
     );
   if (labels && labels.length !== ids.length)

@@ -96,7 +96,7 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
   /** @internal Goes on by one token. */
   take(result: StepResult): void {
     if (this.over) return;
-    const { maxTokens, seed = 0, turn = 0, eosIds = this.model.config.eosIds } = this.options;
+    const { maxTokens, seed = 0, turn = 0, eosIds = this.model.eosIds } = this.options;
     const index = this.all.length - this.promptLength;
     try {
       const token = this.choose(result, new Random(seed, turn === 0 ? "sample" : `sample:${turn}`, index));
@@ -106,7 +106,7 @@ export class Generation implements AsyncIterableIterator<GeneratedToken> {
         ? "end"
         : index + 1 === maxTokens
           ? "max-tokens"
-          : this.all.length > this.model.config.maxPositions
+          : this.all.length > this.model.mostPositions
             ? "positions"
             : null;
       this.give({ ...token, index, finish, routes: this.options.routes ? result.routes : null });

@@ -134,7 +134,7 @@ export class Stepper {
   private async again(work: StepWork): Promise<StepResult[]> {
     const { inputs, pass } = this.keptFor(work);
     // Later steps stand at later positions, as far as the pages reach.
-    const reach = Math.min(work.places.pagesEach * this.cache.pageSize, this.model.config.maxPositions);
+    const reach = Math.min(work.places.pagesEach * this.cache.pageSize, this.model.mostPositions);
     const outputs = pass.run(() => this.compute(inputs, work, reach));
     try {
       return outputs ? await readStep(outputs, work.rows) : [];

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { readTokenizer, type TextStream, type Tokenizer } from "../formats/index.ts";
+import { tokenizerFiles } from "../formats/tokenizer/hugging-face.ts";
+import { trainBpe } from "../formats/tokenizer/train.ts";
 import type { GeneratedToken } from "./options.ts";
 import { StopCutter, type TextPiece, textOf } from "./text.ts";
 
@@ -91,4 +93,17 @@ test("text of tokens says why it ends, without the text of an end token", async 
     "",
     "b!",
   ]);
+});
+
+test("ids that the tokenizer does not know have no text, between the bytes of a character too", async () => {
+  const own = readTokenizer(tokenizerFiles(trainBpe(["abc"], { vocabSize: 257 })));
+  const [first, second] = own.encode("é");
+  const beyond = own.vocabSize;
+  async function* tokens(): AsyncGenerator<GeneratedToken> {
+    for (const [index, id] of [beyond, first!, beyond + 9, second!, beyond].entries())
+      yield { id, index, logProbability: 0, alternatives: [], routes: null, finish: null };
+  }
+  let text = "";
+  for await (const piece of textOf(tokens(), own, [], [beyond])) text += piece.text;
+  expect(text).toBe("é");
 });

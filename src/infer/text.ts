@@ -1,5 +1,5 @@
-import { fail } from "../errors.ts";
-import type { Tokenizer } from "../formats/index.ts";
+import { ConclaveError, fail } from "../errors.ts";
+import type { TextStream, Tokenizer } from "../formats/index.ts";
 import type { GeneratedToken } from "./options.ts";
 
 /** Text as it is written, with the token that it came with. */
@@ -51,8 +51,57 @@ function longestStart(text: string, stop: string): number {
 }
 
 /**
+ * Whether a tokenizer has a token of this id. Models have more rows than their tokenizers have tokens where a vocabulary was padded, and
+ * such an id stands for no text, as in transformers.
+ */
+export function knowsToken(tokenizer: Tokenizer, id: number): boolean {
+  if (id >= tokenizer.vocabSize) return false;
+  try {
+    tokenizer.bytes(id);
+    return true;
+  } catch (error) {
+    if (isUnknown(error)) return false;
+    throw error;
+  }
+}
+
+/** Decodes ids as they come, without those that the tokenizer does not know. */
+class KnownStream implements TextStream {
+  private readonly tokenizer: Tokenizer;
+  private stream: TextStream;
+  private last: readonly number[];
+
+  constructor(tokenizer: Tokenizer, after: readonly number[]) {
+    this.tokenizer = tokenizer;
+    this.last = after.filter((id) => knowsToken(tokenizer, id));
+    this.stream = tokenizer.stream(this.last);
+  }
+
+  push(id: number): string {
+    if (id >= this.tokenizer.vocabSize) return "";
+    try {
+      const text = this.stream.push(id);
+      this.last = [id];
+      return text;
+    } catch (error) {
+      if (!isUnknown(error) || knowsToken(this.tokenizer, id)) throw error;
+      this.stream = this.tokenizer.stream(this.last); // it may hold the id that it could not read
+      return "";
+    }
+  }
+
+  end(): string {
+    return this.stream.end();
+  }
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof ConclaveError && error.code === "tokenizer";
+}
+
+/**
  * The text of generated tokens, cut exactly at the first of the `stop` strings, after which the tokens' iterator is ended. An end token
- * has no text. `after` are the ids that the text goes on from, such as a prompt's: without them it is a text of its own, which in some
+ * has no text, and neither has an id that the tokenizer does not know. `after` are the ids that the text goes on from, such as a prompt's: without them it is a text of its own, which in some
  * vocabularies begins with a space that is dropped. Errors: "usage" for an empty stop string.
  */
 export async function* textOf(
@@ -61,7 +110,7 @@ export async function* textOf(
   stop: readonly string[] = [],
   after: readonly number[] = [],
 ): AsyncGenerator<TextPiece> {
-  const stream = tokenizer.stream(after);
+  const stream = new KnownStream(tokenizer, after);
   const cutter = new StopCutter(stop);
   let finish: GeneratedToken["finish"] = null;
   for await (const token of tokens) {
