@@ -5,6 +5,7 @@ import { ConclaveError, fail } from "../errors.ts";
 import { loadChatTemplate, loadTokenizer, readText, writeFileAtomic } from "../formats/files.ts";
 import { ChatTemplate } from "../formats/index.ts";
 import { type AnswerOptions, Chat } from "../infer/index.ts";
+import type { Decoder } from "../models/index.ts";
 import { context, type Seed } from "../tensor/index.ts";
 import { commandHelp } from "./chat-help.ts";
 import { cacheLine, expertCacheOf } from "./expert-cache.ts";
@@ -17,9 +18,11 @@ import {
   remarkCausality,
   resolveModel,
 } from "./model.ts";
+import { Notes } from "./notes.ts";
 import { openDevice } from "./options.ts";
 import { commandLine, grouped, print, printJson, remark, reportError, writeModelText } from "./output.ts";
-import { type ExpertCacheFlag, type SamplingFlags, samplingOf, seedFor } from "./sampling-flags.ts";
+import { type Sampling, samplingOf, seedFor, tellDefaults } from "./sampling.ts";
+import { type ExpertCacheFlag, type SamplingFlags, usualTokens } from "./sampling-flags.ts";
 
 interface ChatFlags extends SamplingFlags, ExpertCacheFlag {
   readonly system?: string;
@@ -46,7 +49,7 @@ export async function runChat(argument: string, flags: ChatFlags, command: Comma
   });
   const chat = new Chat(model, { tokenizer, template, system: flags.system, label, ctx });
   try {
-    await new Talk(chat, argument, flags, model.config.maxPositions).run();
+    await new Talk(chat, argument, flags, model).run();
     if (experts && !flags.json) remark(cacheLine(experts.figures));
   } finally {
     await chat.dispose();
@@ -76,7 +79,8 @@ class Talk {
   private readonly chat: Chat;
   private readonly model: string;
   private readonly flags: ChatFlags;
-  private readonly positions: number;
+  private readonly decoder: Decoder;
+  private readonly notes: Notes;
   private readonly watched = process.stdin.isTTY === true && process.stdout.isTTY === true;
   /** Ends the answer under way. */
   private stop: AbortController | null = null;
@@ -85,11 +89,12 @@ class Talk {
   private over = false;
   private readonly seed: Seed;
 
-  constructor(chat: Chat, model: string, flags: ChatFlags, positions: number) {
+  constructor(chat: Chat, model: string, flags: ChatFlags, decoder: Decoder) {
     this.chat = chat;
     this.model = model;
     this.flags = flags;
-    this.positions = positions;
+    this.decoder = decoder;
+    this.notes = new Notes(decoder);
     this.seed = seedFor(flags);
   }
 
@@ -103,6 +108,8 @@ class Talk {
     const interrupt = () => this.interrupt(lines);
     if (this.watched) lines.on("SIGINT", interrupt);
     else process.on("SIGINT", interrupt);
+    for (const line of this.decoder.generation.notes) this.notes.add(line);
+    tellDefaults(this.sampling());
     if (this.watched) remark(pc.dim("/help lists what you can type; Ctrl-D ends."));
     const { seed, temperature, json } = this.flags;
     if (seed === undefined && temperature !== 0 && !json) remark(pc.dim(`--seed ${this.seed}`));
@@ -179,8 +186,9 @@ class Talk {
   private async ask(text: string): Promise<void> {
     const stop = new AbortController();
     this.stop = stop;
+    const { options: sampling, stop: stops } = this.sampling();
     // Each turn draws on, and the same talk with the same seed reads the same.
-    const options: AnswerOptions = { ...samplingOf(this.flags), seed: this.seed, signal: stop.signal };
+    const options: AnswerOptions = { ...sampling, seed: this.seed, stop: stops, signal: stop.signal };
     const ids: number[] = [];
     let answer = "";
     let reason: string | null = null;
@@ -190,6 +198,7 @@ class Talk {
         if (piece.token) {
           began ||= performance.now();
           ids.push(piece.token.id);
+          this.notes.checkPositions(this.chat.promptTokens + ids.length - 1);
         }
         answer += piece.text;
         reason = piece.finish;
@@ -206,13 +215,23 @@ class Talk {
         finish: reason,
         seed: this.seed,
         promptTokens: this.chat.promptTokens,
+        defaults: this.sampling().defaults,
+        notes: this.notes.lines,
       });
     if (this.watched) this.tell(ids.length, performance.now() - began, reason);
   }
 
+  /** By the flags and the model's files, for the next turn. */
+  private sampling(): Sampling {
+    return samplingOf(this.flags, this.decoder, {
+      maxTokens: usualTokens.chat,
+      promptTokens: this.chat.length,
+    });
+  }
+
   private tell(tokens: number, milliseconds: number, reason: string | null): void {
     const rate = tokens > 1 ? `, ${((1000 * (tokens - 1)) / milliseconds).toFixed(0)} tokens/s` : "";
-    const room = `${grouped(this.chat.length)} of ${grouped(this.positions)} positions`;
+    const room = `${grouped(this.chat.length)} of ${grouped(this.decoder.reach)} positions`;
     const cut =
       reason === "max-tokens"
         ? "; cut at --max-tokens"

@@ -20,9 +20,11 @@ import {
   remarkCausality,
   resolveModel,
 } from "./model.ts";
+import { Notes } from "./notes.ts";
 import { openDevice } from "./options.ts";
 import { grouped, printJson, remark, writeModelText } from "./output.ts";
-import { type ExpertCacheFlag, type SamplingFlags, samplingOf, seedFor } from "./sampling-flags.ts";
+import { samplingOf, seedFor, tellDefaults } from "./sampling.ts";
+import { type ExpertCacheFlag, type SamplingFlags, usualTokens } from "./sampling-flags.ts";
 
 interface GenerateFlags extends SamplingFlags, ExpertCacheFlag {
   readonly ids?: string;
@@ -40,7 +42,7 @@ export async function runGenerate(
   flags: GenerateFlags,
   command: Command,
 ): Promise<void> {
-  const { json, logprobs, routes = false, stop = [] } = flags;
+  const { json, logprobs, routes = false } = flags;
   if (!json && (routes || logprobs !== undefined))
     fail("usage", `${routes ? "--routes" : "--logprobs"} is printed with --json`, "add --json");
   const asked = checkPrecision(flags.precision);
@@ -48,7 +50,7 @@ export async function runGenerate(
   const path = await resolveModel(argument);
   const { device } = await openDevice(command);
   const { ids, tokenizer } = await promptIds(path, given);
-  if (stop.length > 0 && !tokenizer)
+  if (flags.stop && !tokenizer)
     fail("usage", "--stop: the model has no tokenizer, and so no text", "leave --stop out");
   const model = await openModel(path, device);
   const label = labelFor(model, flags.label);
@@ -59,9 +61,15 @@ export async function runGenerate(
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort());
 
+  const sampling = samplingOf(flags, model, { maxTokens: usualTokens.generate, promptTokens: ids.length });
+  const notes = new Notes(model);
+  for (const line of model.generation.notes) notes.add(line);
+  tellDefaults(sampling);
+  notes.checkPositions(ids.length);
+
   const seed = seedFor(flags);
   const tokens = generate(model, ids, {
-    ...samplingOf(flags),
+    ...sampling.options,
     seed,
     alternatives: logprobs,
     routes,
@@ -75,9 +83,12 @@ export async function runGenerate(
   let lead = prompt ?? ""; // shown with the first piece, so that nothing is where generation fails
   const began = performance.now();
   let first = began;
-  for await (const piece of tokenizer ? textOf(tokens, tokenizer, stop, ids) : idsAsText(tokens)) {
+  for await (const piece of tokenizer ? textOf(tokens, tokenizer, sampling.stop, ids) : idsAsText(tokens)) {
     if (piece.token?.index === 0) first = performance.now();
-    if (piece.token) written.push(piece.token);
+    if (piece.token) {
+      written.push(piece.token);
+      notes.checkPositions(ids.length + written.length - 1); // the last is not read
+    }
     text += piece.text;
     finish = piece.finish ?? finish;
     if (!json) writeModelText(lead + piece.text);
@@ -97,9 +108,9 @@ export async function runGenerate(
     seed,
     expertCache: experts?.figures,
   };
-  if (json) printJson(resultOf(finished, flags));
+  if (json) printJson({ ...resultOf(finished, flags), defaults: sampling.defaults, notes: notes.lines });
   else tell(finished, flags);
-  if (finish === "positions") remark(`ended: the model has ${grouped(model.config.maxPositions)} positions`);
+  if (finish === "positions") remark(`ended: the model has ${grouped(model.mostPositions)} positions`);
   if (abort.signal.aborted) process.exitCode = 130;
   device.dispose();
 }

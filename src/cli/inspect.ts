@@ -7,6 +7,7 @@ import { type Analysis, analyse, type ReportData, reportHtml } from "../inspect/
 import { type Decoder, parameterCounts } from "../models/index.ts";
 import { causalityNotes } from "../moe/index.ts";
 import { labelFor, openModel, precisionOf, remarkCausality, resolveModel } from "./model.ts";
+import { Notes } from "./notes.ts";
 import { defaultWindow, openDevice } from "./options.ts";
 import { commandLine, grouped, print, printJson, remark, short, table } from "./output.ts";
 
@@ -48,14 +49,15 @@ export async function runInspect(
   if (model.routers.length === 0)
     fail("model", `${argument}: the model has no experts to look at`, "inspect a mixture of experts");
   const name = flags.file === undefined ? "prompt" : basename(flags.file);
-  const { maxPositions } = model.config;
-  const { window = Math.min(defaultWindow, maxPositions) } = flags;
-  if (window > maxPositions)
+  const { reach, mostPositions } = model;
+  const { window = Math.min(defaultWindow, reach) } = flags;
+  if (window > mostPositions)
     fail(
       "usage",
-      `--window ${window}: the model has ${maxPositions} positions`,
+      `--window ${window}: the model has ${mostPositions} positions`,
       "ask for a smaller window, or leave --window out",
     );
+  new Notes(model).checkPositions(Math.min(window, ids.length));
   const label = labelFor(model, flags.label);
   const analysis = await analyse(model, [{ domain: name, ids, label }], {
     tokenizer,

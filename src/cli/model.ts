@@ -35,9 +35,11 @@ export function productPrecision(asked: Precision | "auto", model: Decoder): Pre
   return "f32";
 }
 
-/** The weights of a model folder or .gguf file. */
+/** The weights of a model folder or .gguf file. What of its files was passed over is said. */
 export async function openModel(path: string, device: Device): Promise<Decoder> {
-  return await loadModel(path, device);
+  const model = await loadModel(path, device);
+  for (const note of model.notes) remark(harmless(note, process.stderr));
+  return model;
 }
 
 /** Says what follows for the user from a model that is not causal. */

@@ -1,14 +1,14 @@
 import type { Command } from "commander";
 import { fail } from "../errors.ts";
-import type { ExpertChoice, RequestOptions } from "../infer/index.ts";
-import { drawSeed, type Seed } from "../tensor/random.ts";
+import type { ExpertChoice } from "../infer/index.ts";
+import type { Seed } from "../tensor/random.ts";
 import { between, byteSize, seedOf, whole } from "./options.ts";
 
-/** How tokens are drawn and by which experts: the flags that `generate` and `chat` share. */
+/** How tokens are drawn and by which experts: the flags that `generate` and `chat` share; undefined: not given. */
 export interface SamplingFlags {
-  readonly maxTokens: number;
-  readonly temperature: number;
-  readonly topP: number;
+  readonly maxTokens?: number;
+  readonly temperature?: number;
+  readonly topP?: number;
   readonly topK?: number;
   readonly minP?: number;
   readonly repetitionPenalty?: number;
@@ -23,22 +23,27 @@ export interface SamplingFlags {
   readonly maskExperts?: ExpertChoice["without"];
 }
 
+/** Tokens to write, where nobody says. */
+export const usualTokens = { generate: 128, chat: 1024 } as const;
+
+/** What is taken where neither a flag nor the model's files say. */
+export const usualSampling = { temperature: 0.8, topP: 0.95 } as const;
+
 /** Adds them to a command; `maxTokens` is the default of --max-tokens. */
 export function addSamplingFlags(command: Command, { maxTokens }: { maxTokens: number }): Command {
+  const otherwise = (value: number): string => `(default: the model's generation_config.json, else ${value})`;
   return command
-    .option("--max-tokens <n>", "tokens to write", whole("--max-tokens", 0), maxTokens)
+    .option("--max-tokens <n>", `tokens to write ${otherwise(maxTokens)}`, whole("--max-tokens", 0))
     .option(
       "--temperature <x>",
-      "0 takes the most likely token each time",
+      `0 takes the most likely token each time ${otherwise(usualSampling.temperature)}`,
       between("--temperature", 0, 100),
-      0.8,
     )
-    .option("--top-k <n>", "sample from at most this many tokens", whole("--top-k", 1))
+    .option("--top-k <n>", "sample from at most this many tokens; 0: from all", whole("--top-k", 0))
     .option(
       "--top-p <x>",
-      "sample from the smallest set of tokens of this probability",
+      `sample from the smallest set of tokens of this probability ${otherwise(usualSampling.topP)}`,
       between("--top-p", 0, 1),
-      0.95,
     )
     .option(
       "--min-p <x>",
@@ -90,21 +95,6 @@ export function addExpertCacheFlag(command: Command): Command {
     "keep at most so much of the experts in memory, for a model wider than it: 4GiB",
     byteSize("--expert-cache"),
   );
-}
-
-/** What the flags ask of {@link generate}, but for the seed: see {@link seedFor}. */
-export function samplingOf(flags: SamplingFlags): RequestOptions {
-  const { activeExperts: active, maskExperts: without, maxTokens, temperature } = flags;
-  const { topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = flags;
-  const drawing = { temperature, topK, topP, minP };
-  const penalties = { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias };
-  const experts = active === undefined && without === undefined ? undefined : { active, without };
-  return { maxTokens, ...drawing, ...penalties, experts };
-}
-
-/** The seed of a command that was given none, or the one given. */
-export function seedFor({ seed }: Pick<SamplingFlags, "seed">): Seed {
-  return seed ?? drawSeed();
 }
 
 /** "5=-2.5", "7=-inf". */

@@ -91,12 +91,12 @@ export async function runBench(argument: string, flags: GenerateFlags, command: 
   device.dispose();
 }
 
-function checkLength({ config: { maxPositions } }: Decoder, { promptTokens, tokens }: GenerateFlags): void {
+function checkLength({ mostPositions }: Decoder, { promptTokens, tokens }: GenerateFlags): void {
   const last = promptTokens + tokens - 1; // the last token is not read
-  if (last > maxPositions)
+  if (last > mostPositions)
     fail(
       "usage",
-      `--prompt-tokens and --tokens take ${last} positions; the model has ${maxPositions}`,
+      `--prompt-tokens and --tokens take ${last} positions; the model has ${mostPositions}`,
       "lower one of them",
     );
 }

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { modelArgument, whole } from "../options.ts";
-import { addExpertCacheFlag, addSamplingFlags } from "../sampling-flags.ts";
+import { addExpertCacheFlag, addSamplingFlags, usualTokens } from "../sampling-flags.ts";
 import { lazily } from "./lazily.ts";
 
 export function generateCommand(): Command {
@@ -9,7 +9,7 @@ export function generateCommand(): Command {
     .argument("<model>", modelArgument)
     .argument("[prompt]", "text to continue")
     .option("--ids <list>", "token ids to continue instead of a text: 1,2,3");
-  return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: 128 }))
+  return addExpertCacheFlag(addSamplingFlags(command, { maxTokens: usualTokens.generate }))
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "of products: f32, bf16, or auto: bf16 for weights in blocks", "auto")
     .option(
@@ -18,7 +18,7 @@ export function generateCommand(): Command {
       whole("--logprobs", 0),
     )
     .option("--routes", "with --json: the experts of the position that each token was read from")
-    .option("--json", 'print {"ids", "text", "finish", "seed", "timings"}')
+    .option("--json", 'print {"ids", "text", "finish", "seed", "timings", "defaults", "notes"}')
     .addHelpText(
       "after",
       '\nExample:\n  conclave generate runs/small-1 "Call me" --max-tokens 64 --temperature 0.7',

@@ -10,7 +10,7 @@ export function logitsCommand(): Command {
     .requiredOption("--out <file>", "the .npy file to write")
     .option("--label <name>", "what the tokens are, for a model that routes by label")
     .option("--precision <name>", "bf16 or f32 matrix products", "f32")
-    .option("--json", 'print {"file", "shape"}')
+    .option("--json", 'print {"file", "shape", "notes"}')
     .addHelpText("after", "\nExample:\n  conclave logits runs/small-1 --ids 1,2,3 --out logits.npy")
     .action(lazily(async () => (await import("../logits.ts")).runLogits));
 }
