@@ -68,8 +68,8 @@ describe.each(mixtures)("%s names file and key", (name, experts) => {
     scoring_func: ["tanh", null, 3],
     topk_method: ["best", null, 3],
     routed_scaling_factor: [0, -1, null, "2"],
-    norm_topk_prob: [null, "yes", 3],
-    router_aux_loss_coef: [null, "0.1", -1],
+    norm_topk_prob: ["yes", 3], // null is the default, as in transformers
+    router_aux_loss_coef: ["0.1", -1],
     router_jitter_noise: [null, "0.1", -1, 1],
   };
   const own = config(name);

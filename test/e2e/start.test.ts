@@ -45,6 +45,7 @@ const light = [
   /^dist\/cli\/(main|output|options|sampling-flags|chat-help|usage|version)\.js$/,
   /^dist\/cli\/commands\/[\w-]+\.js$/,
   /^dist\/cli\/bench\/(arguments|train-models)\.js$/,
+  /^dist\/(tensor\/random|kernels\/philox)\.js$/, // what a seed may be; neither imports anything heavy
   /^dist\/(errors|package|train\/presets|models\/published|models\/family-names)\.js$/,
   /^dist\/formats\/(files\.read|json|source)\.js$/,
   /^node_modules\/(commander|picocolors)\//,
