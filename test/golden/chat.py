@@ -1,16 +1,26 @@
-"""Makes test/golden/formats/chat.json: what transformers' apply_chat_template renders. python test/golden/chat.py
+"""What transformers' apply_chat_template renders. Needs transformers and jinja2; the tests do not run this.
 
-Needs transformers and jinja2. The templates are small ones in the style of the families'. The file is committed; the
-tests do not run this.
+python test/golden/chat.py
+    writes formats/chat.json (small templates in the style of the families') and formats/chat_constructed.json (a template
+    for each feature, from chat_constructed.py).
+python test/golden/chat.py --real FOLDER
+    renders each *.jinja file and each tokenizer_config.json's chat_template under FOLDER over the conversations below, and
+    writes formats/chat_real.json: hashes of the templates and of the results. The templates themselves are not kept; the
+    test reads them where CONCLAVE_CHAT_TEMPLATES names the folder.
 """
 
+import argparse
+import hashlib
 import json
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from unittest import mock
 
 from jinja2 import TemplateError
 from transformers.utils import chat_template_utils
+
+import chat_constructed
 
 TEMPLATES = {
     "chatml": """{%- if tools %}
@@ -116,21 +126,105 @@ class Noon(datetime):
         return cls(2026, 3, 7, 9, 5, 0)
 
 
-def main():
+OUT = Path(__file__).parent / "formats"
+
+REASONING = [SYSTEM, TURNS[0], {"role": "assistant", "content": "Ahoy.", "reasoning_content": "hm\nwell", "reasoning": "hm\nwell"}, TURNS[2]]
+
+
+def tool_turns(arguments):
+    call = {"id": "call00001", "type": "function", "function": {"name": "sail", "arguments": arguments}}
+    return [SYSTEM, TURNS[0], {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "name": "sail", "tool_call_id": "call00001", "content": "{\"ok\": true}"}]
+
+
+# Conversations for real templates; each with and without a prompt for the answer.
+REAL_CASES = [
+    {"messages": TURNS[:1]},
+    {"messages": [SYSTEM, *TURNS]},
+    {"messages": REASONING},
+    {"messages": REASONING, "variables": {"enable_thinking": False, "thinking": True, "reasoning_effort": "high"}},
+    {"messages": [SYSTEM, TURNS[0]], "tools": [TOOL]},
+    {"messages": tool_turns({"to": "Nantucket", "fast": True, "knots": 1.5, "crew": None}), "tools": [TOOL]},
+    {"messages": tool_turns("{\"to\": \"Nantucket\"}"), "tools": [TOOL]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "parts"}]}]},
+]
+
+
+def render(template, case, prompt):
+    rendered, _ = chat_template_utils.render_jinja_template(
+        [case["messages"]], tools=case.get("tools"), chat_template=template, add_generation_prompt=prompt,
+        **TOKENS, **case.get("variables", {}))
+    return rendered[0]
+
+
+def write(name, golden):
+    (OUT / name).write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def families():
     results = []
-    with mock.patch.object(chat_template_utils, "datetime", Noon):
-        for name, template in TEMPLATES.items():
-            for index, case in enumerate(CASES):
+    for name, template in TEMPLATES.items():
+        for index, case in enumerate(CASES):
+            try:
+                results.append({"template": name, "case": index, "text": render(template, case, case["add_generation_prompt"])})
+            except TemplateError as error:
+                results.append({"template": name, "case": index, "error": str(error)})
+    write("chat.json", {"templates": TEMPLATES, "tokens": TOKENS, "cases": CASES, "results": results})
+
+
+def constructed():
+    """`text`, or `raises` with the exception's class. Texts that name a place in memory can be no test: they are `address`."""
+    results = []
+    for group, template in chat_constructed.cases():
+        result = {"group": group, "template": template}
+        try:
+            compiled = chat_template_utils._compile_jinja_template(template)
+            text = compiled.render(**deepcopy(chat_constructed.CONTEXT), add_generation_prompt=False, documents=None, **TOKENS)
+            result |= {"address": True} if " at 0x" in text else {"text": text}
+        except Exception as error:
+            result["raises"] = type(error).__name__
+        results.append(result)
+    write("chat_constructed.json", {"context": chat_constructed.CONTEXT, "tokens": TOKENS, "results": results})
+
+
+def real_templates(folder):
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".jinja":
+            yield path.read_text(encoding="utf-8")
+        elif path.name.endswith("tokenizer_config.json"):
+            stored = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+            yield from [stored] if isinstance(stored, str) else [one["template"] for one in stored or []]
+
+
+def digest(text):
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def real(folder):
+    """For each template a hash, and for each conversation the hash of the text; null where transformers raises."""
+    results = {}
+    for template in real_templates(folder):
+        texts = []
+        for case in REAL_CASES:
+            for prompt in (False, True):
                 try:
-                    rendered, _ = chat_template_utils.render_jinja_template(
-                        [case["messages"]], tools=case.get("tools"), chat_template=template,
-                        add_generation_prompt=case["add_generation_prompt"], **TOKENS, **case.get("variables", {}))
-                    results.append({"template": name, "case": index, "text": rendered[0]})
-                except TemplateError as error:
-                    results.append({"template": name, "case": index, "error": str(error)})
-    golden = {"templates": TEMPLATES, "tokens": TOKENS, "cases": CASES, "results": results}
-    out = Path(__file__).parent / "formats" / "chat.json"
-    out.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+                    texts.append(digest(render(template, case, prompt)))
+                except Exception:
+                    texts.append(None)
+        results[digest(template)] = texts
+    write("chat_real.json", {"tokens": TOKENS, "cases": REAL_CASES, "results": dict(sorted(results.items()))})
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--real", type=Path)
+    folder = parser.parse_args().real
+    with mock.patch.object(chat_template_utils, "datetime", Noon):
+        if folder is None:
+            families()
+            constructed()
+        else:
+            real(folder)
 
 
 main()
