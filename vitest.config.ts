@@ -6,6 +6,7 @@ export default defineConfig({
     alias: { "#threads": fileURLToPath(new URL("./src/kernels/threads.node.ts", import.meta.url)) },
   },
   test: {
+    env: { NO_COLOR: "1" }, // commands that are tested would colour what they say where CI is set
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 60_000,
     pool: "forks",
